@@ -1,0 +1,36 @@
+"""The shell of every component's own command line: one error line, a non-zero exit code, no traceback.
+
+    if __name__ == "__main__":
+        run_command(main)
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from components.errors import PolyEpoError
+
+__all__ = ["EXIT_USER_ERROR", "component_parser", "run_command"]
+
+EXIT_USER_ERROR = 2
+
+
+def component_parser(description: str) -> argparse.ArgumentParser:
+    """An argument parser with the option every component has: ``--params``."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters (default: params.yaml)")
+    return parser
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run ``main`` and exit: 0, or 2 with the error's one line on standard error; other faults keep their traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        main()
+    except PolyEpoError as error:
+        print(f"error: {error.line()}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)

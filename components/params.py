@@ -1,0 +1,123 @@
+"""params.yaml: typed, strict parameters, each section owned by the component that uses it.
+
+    params = load_params(Path("params.yaml"))
+    training = params[TrainingParams]
+
+An unknown key, a wrong type or a value out of range is one error line that names the key, the value and what
+is allowed. Overlays (profiles/*.yaml) have the same shape and replace single keys.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from components.errors import PolyEpoError
+
+__all__ = ["SECTIONS", "Params", "Section", "load_params", "merge_overlay", "parse_params"]
+
+SECTIONS: dict[str, str] = {
+    "data": "components.data.params:DataParams",
+    "gates": "components.data.gates.params:GateParams",
+    "policy": "components.policy.params:PolicyParams",
+    "rollout": "components.rollout.params:RolloutParams",
+    "scoring": "components.scoring.params:ScoringParams",
+    "training": "components.training.params:TrainingParams",
+    "improve": "components.improve.params:ImproveParams",
+    "arms": "components.improve.params:ArmsParams",
+    "evaluation": "components.evaluation.params:EvaluationParams",
+    "tracking": "components.tracking.params:TrackingParams",
+    "registry": "components.registry.params:RegistryParams",
+}
+"""Section of params.yaml -> the model that owns it; resolved by name so that components stay independent."""
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, strict types, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Params:
+    """All sections of one params.yaml, looked up by their type: ``params[TrainingParams]``."""
+
+    def __init__(self, sections: Mapping[str, BaseModel]) -> None:
+        self._sections = dict(sections)
+
+    def __getitem__(self, kind: type[S]) -> S:
+        for section in self._sections.values():
+            if type(section) is kind:
+                return cast(S, section)
+        raise KeyError(kind.__name__)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-like values of all sections, defaults filled in."""
+        return {name: section.model_dump(mode="json") for name, section in self._sections.items()}
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check a params file.
+
+    Raises:
+        PolyEpoError: the file is missing, is not YAML, or any value in it is not allowed.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PolyEpoError(
+            "params file not found", where=str(path), remedy="run from the project's root or pass --params"
+        ) from error
+    except yaml.YAMLError as error:
+        raise PolyEpoError(f"not valid YAML: {error}", where=str(path), remedy="mend the line it names") from error
+    return parse_params(document, where=str(path))
+
+
+def parse_params(document: object, *, where: str = "params") -> Params:
+    """Check a whole params document (section name -> values); ``where`` names it in errors."""
+    if not isinstance(document, dict):
+        raise PolyEpoError("params must be a mapping of sections", where=where, value=type(document).__name__)
+    unknown = sorted(set(document) - set(SECTIONS))
+    if unknown:
+        raise PolyEpoError(f"unknown section {unknown[0]!r}", where=where, remedy=f"known: {', '.join(SECTIONS)}")
+    sections = {name: _parse_section(name, document.get(name, {}), where) for name in SECTIONS}
+    arms = sections["arms"]
+    improve = sections["improve"]
+    # The one check across sections: an arm's sets must be smaller than the groups they are drawn from.
+    check = getattr(arms, "check_against", None)
+    if check is not None:
+        check(improve, where)
+    return Params(sections)
+
+
+def merge_overlay(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the keys of ``overlay`` replaced, mappings merged key by key, lists replaced whole."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge_overlay(cast(Mapping[str, Any], old), value) if both else value
+    return merged
+
+
+def _parse_section(name: str, values: object, where: str) -> BaseModel:
+    module, _, attribute = SECTIONS[name].partition(":")
+    model: type[BaseModel] = getattr(importlib.import_module(module), attribute)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join([name, *(str(part) for part in first["loc"])])
+        remedy = "see the comments in params.yaml"
+        if first["type"] == "extra_forbidden":
+            raise PolyEpoError(
+                f"unknown key {key!r}", where=where, remedy=f"known keys of {name}: {', '.join(model.model_fields)}"
+            ) from error
+        raise PolyEpoError(f"{key}: {first['msg']}", where=where, value=first["input"], remedy=remedy) from error
