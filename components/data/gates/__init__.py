@@ -1,0 +1,1 @@
+"""Data gates: expectations that every table passes before the pipeline goes on."""

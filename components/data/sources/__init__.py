@@ -1,0 +1,1 @@
+"""The sources of problems, one module each."""
