@@ -1,0 +1,100 @@
+"""From a name in params.yaml to an objective: built in, from an installed package, or by import path.
+
+get_objective("poly_epo", set_size=4)
+get_objective("spread", set_size=4)                      # entry point in the group "poly_epo.objectives"
+get_objective("my_package.objectives:Spread", set_size=4)
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+
+from components.objectives.base import Objective
+from components.objectives.errors import ObjectiveError
+from components.objectives.grpo import Grpo
+from components.objectives.grpo_div import GrpoDiv
+from components.objectives.poly_epo import PolyEpo
+
+__all__ = ["ENTRY_POINT_GROUP", "get_objective", "known_objectives", "load_attribute"]
+
+ENTRY_POINT_GROUP = "poly_epo.objectives"
+
+_BUILT_IN: dict[str, Callable[..., Objective]] = {
+    "grpo": Grpo,
+    "grpo_div": GrpoDiv,
+    "poly_epo": PolyEpo,
+}
+
+
+def get_objective(name: str, **params: object) -> Objective:
+    """The objective called ``name`` with its parameters.
+
+    Raises:
+        ObjectiveError: no such objective (the error lists the known ones), or parameters it does not take.
+    """
+    factory = _find(name)
+    _check_params(name, factory, params)
+    objective = factory(**params)
+    for method in ("advantages", "set_scores"):
+        if not callable(getattr(objective, method, None)):
+            raise ObjectiveError(
+                f"has no method {method}()",
+                where=f"objective {name!r}",
+                value=type(objective).__name__,
+                remedy="derive it from components.objectives.Objective",
+            )
+    return objective
+
+
+def known_objectives() -> list[str]:
+    """Names that need no import path: the built-in ones, then those of installed packages."""
+    return [*_BUILT_IN, *sorted(set(_installed()) - set(_BUILT_IN))]
+
+
+def load_attribute(path: str) -> object:
+    """The object at ``package.module:name``.
+
+    Raises:
+        ObjectiveError: the module cannot be found or has no such name. An error inside the module is not hidden.
+    """
+    module_name, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ObjectiveError(
+            f"cannot be imported: {error}",
+            where=path,
+            remedy="write package.module:Name; the package must be installed",
+        ) from error
+
+
+def _find(name: str) -> Callable[..., Objective]:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    installed = _installed()
+    if name not in installed and ":" not in name:
+        raise ObjectiveError(
+            "unknown objective",
+            value=name,
+            remedy=f"known: {', '.join(known_objectives())}; or give an import path, package.module:Name",
+        )
+    found: object = installed[name].load() if name in installed else load_attribute(name)
+    if not callable(found):
+        raise ObjectiveError("is neither a class nor a function", where=f"objective {name!r}", value=found)
+    return found
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _check_params(name: str, factory: Callable[..., Objective], params: dict[str, object]) -> None:
+    signature = inspect.signature(factory)
+    try:
+        signature.bind(**params)
+    except TypeError as error:
+        takes = ", ".join(signature.parameters) or "none"
+        raise ObjectiveError(str(error), where=f"objective {name!r}", remedy=f"its parameters: {takes}") from error
