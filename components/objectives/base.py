@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,11 +51,7 @@ class Objective(ABC):
             ObjectiveError: arrays are malformed or a prompt has too few completions.
         """
         groups = Groups.check(rewards_PN, clusters_PN, mask_PN)
-        result = np.full(groups.rewards_PN.shape, np.nan)
-        for batch, places, _ in groups.batches():
-            self._check_size(batch)
-            result[places if places is not None else ...] = _flat(self.scores(batch), places is not None)
-        return result
+        return groups.map(lambda batch: self._checked(self.scores, batch), absent=np.nan)
 
     def advantages(self, rewards_PN: ArrayLike, clusters_PN: ArrayLike, mask_PN: ArrayLike | None = None) -> Floats:
         """A_i, the advantage of each completion; arguments and errors as ``set_scores``.
@@ -63,20 +60,33 @@ class Objective(ABC):
             float64 (P, N); 0 where the mask is False, so that an absent completion moves no weight.
         """
         groups = Groups.check(rewards_PN, clusters_PN, mask_PN)
-        result = np.zeros(groups.rewards_PN.shape)
-        for batch, places, _ in groups.batches():
-            self._check_size(batch)
-            result[places if places is not None else ...] = _flat(self.centered(batch), places is not None)
-        return result
+        return groups.map(lambda batch: self._checked(self.centered, batch), absent=0.0)
 
-    def _check_size(self, batch: Batch) -> None:
-        if batch.prompts_P.size and batch.group_size < self.smallest_group:
+    def _checked(self, compute: Callable[[Batch], Floats], batch: Batch) -> Floats:
+        if batch.group_size < self.smallest_group:
             raise ObjectiveError(
                 f"too few completions: {type(self).__name__} needs at least {self.smallest_group} a prompt",
                 where=f"prompt {int(batch.prompts_P[0])}",
                 value=batch.group_size,
                 remedy="sample more completions or choose a smaller set_size (sets are smaller than the group)",
             )
+        # A copy: what the caller gets must not be the rewards it passed in.
+        values = np.array(compute(batch), dtype=np.float64)
+        if values.shape != batch.rewards_PN.shape:
+            raise ObjectiveError(
+                f"returned another shape than the rewards' {batch.rewards_PN.shape}",
+                where=f"{type(self).__name__}.{compute.__name__}",
+                value=values.shape,
+            )
+        if not np.isfinite(values).all():
+            row, column = np.argwhere(~np.isfinite(values))[0]
+            raise ObjectiveError(
+                f"{type(self).__name__}.{compute.__name__} gave a value that is not finite",
+                where=f"prompt {int(batch.prompts_P[row])}, completion {int(column)}",
+                value=float(values[row, column]),
+                remedy="rewards may be too large",
+            )
+        return values
 
 
 def center(scores_PN: Floats) -> Floats:
@@ -93,7 +103,3 @@ def check_set_size(set_size: object) -> None:
     """
     if isinstance(set_size, bool) or not isinstance(set_size, int | np.integer) or set_size < 1:
         raise ObjectiveError("must be a whole number of at least 1", where="set_size", value=set_size)
-
-
-def _flat(values: Floats, ragged: bool) -> Floats:
-    return values.reshape(-1) if ragged else values

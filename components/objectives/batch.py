@@ -7,7 +7,7 @@ packed into one batch per group size, so that no objective ever meets padding.
 # ruff: noqa: N815  (shape suffixes in attribute names)
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -80,19 +80,21 @@ class Groups:
         _refuse(~np.isfinite(rewards) & present, rewards, "reward is not a finite number")
         return cls(rewards, _cluster_ids(clusters, present), mask)
 
-    def batches(self) -> Iterator[tuple[Batch, Bools | None, Ints]]:
-        """Each group size's batch, with the (P, N) places its values go back to (None: all) and its prompts."""
+    def map(self, function: Callable[[Batch], Floats], absent: float) -> Floats:
+        """``function`` of each group size's batch, put back in place; (P, N) with ``absent`` outside the mask."""
+        if not len(self.rewards_PN):
+            return np.empty(self.rewards_PN.shape)
         if self.mask_PN is None:
-            prompts = np.arange(len(self.rewards_PN))
-            yield Batch(self.rewards_PN, self.clusters_PN, prompts), None, prompts
-            return
+            return function(Batch(self.rewards_PN, self.clusters_PN, np.arange(len(self.rewards_PN))))
+        result = np.full(self.rewards_PN.shape, absent)
         sizes_P = self.mask_PN.sum(axis=1)
         for size in np.unique(sizes_P):
             prompts = np.flatnonzero(sizes_P == size)
             places = self.mask_PN & (sizes_P == size)[:, None]
             shape = (len(prompts), int(size))
             batch = Batch(self.rewards_PN[places].reshape(shape), self.clusters_PN[places].reshape(shape), prompts)
-            yield batch, places, prompts
+            result[places] = function(batch).ravel()
+        return result
 
 
 def _numbers(rewards_PN: ArrayLike) -> Floats:

@@ -7,7 +7,6 @@ get_objective("my_package.objectives:Spread", set_size=4)
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -16,16 +15,27 @@ from components.objectives.base import Objective
 from components.objectives.errors import ObjectiveError
 from components.objectives.grpo import Grpo
 from components.objectives.grpo_div import GrpoDiv
+from components.objectives.imports import load_attribute
+from components.objectives.maxrl import MaxRl
+from components.objectives.pass_at_n import PassAtN
+from components.objectives.pkpo import Pkpo
 from components.objectives.poly_epo import PolyEpo
+from components.objectives.rloo import Rloo
+from components.objectives.set_function import SetFunction
 
-__all__ = ["ENTRY_POINT_GROUP", "get_objective", "known_objectives", "load_attribute"]
+__all__ = ["ENTRY_POINT_GROUP", "get_objective", "known_objectives"]
 
 ENTRY_POINT_GROUP = "poly_epo.objectives"
 
 _BUILT_IN: dict[str, Callable[..., Objective]] = {
     "grpo": Grpo,
     "grpo_div": GrpoDiv,
+    "maxrl": MaxRl,
+    "pass_at_n": PassAtN,
+    "pkpo": Pkpo,
     "poly_epo": PolyEpo,
+    "rloo": Rloo,
+    "set_function": SetFunction,
 }
 
 
@@ -52,23 +62,6 @@ def get_objective(name: str, **params: object) -> Objective:
 def known_objectives() -> list[str]:
     """Names that need no import path: the built-in ones, then those of installed packages."""
     return [*_BUILT_IN, *sorted(set(_installed()) - set(_BUILT_IN))]
-
-
-def load_attribute(path: str) -> object:
-    """The object at ``package.module:name``.
-
-    Raises:
-        ObjectiveError: the module cannot be found or has no such name. An error inside the module is not hidden.
-    """
-    module_name, _, attribute = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ObjectiveError(
-            f"cannot be imported: {error}",
-            where=path,
-            remedy="write package.module:Name; the package must be installed",
-        ) from error
 
 
 def _find(name: str) -> Callable[..., Objective]:
