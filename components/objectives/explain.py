@@ -39,6 +39,7 @@ class CompletionTerms:
     Attributes:
         reward: its reward.
         cluster: its cluster id; -1 = degenerate.
+        signs: the sign of A_i for every set size, in runs.
         own: first term of its set score: its reward times the clusters it meets.
         partners: second term: its partners' rewards times those clusters.
         rule: third term: what the single-cluster rule takes away; 0 without the rule.
@@ -47,11 +48,11 @@ class CompletionTerms:
         product: part of A_i from mean reward x mean diversity.
         covariance: part of A_i from reward and diversity coming together.
         grpo: the reward minus the group's mean, for comparison.
-        signs: the sign of A_i for every set size, in runs.
     """
 
     reward: float
     cluster: int
+    signs: tuple[SignRun, ...]
     own: float
     partners: float
     rule: float
@@ -60,7 +61,6 @@ class CompletionTerms:
     product: float
     covariance: float
     grpo: float
-    signs: tuple[SignRun, ...]
 
     @property
     def flips(self) -> tuple[int, ...]:
@@ -105,12 +105,12 @@ def explain(rewards: Sequence[float], clusters: Sequence[int], objective: PolyEp
     parts = decompose(objective, batch.rewards_PN, batch.clusters_PN)
     by_size = np.stack([_at_size(batch, objective, size) for size in range(1, batch.group_size)])
     terms = objective.terms(batch)
+    parts_PN = (parts.product_PN, parts.covariance_PN, center(batch.rewards_PN))
     columns = np.concatenate(
-        [terms.own_PN, terms.partners_PN, terms.rule_PN, terms.total_PN]
-        + [objective.centered(batch), parts.product_PN, parts.covariance_PN, center(batch.rewards_PN)]
+        (terms.own_PN, terms.partners_PN, terms.rule_PN, terms.total_PN, objective.centered(batch), *parts_PN)
     )
     completions = tuple(
-        CompletionTerms(float(rewards[i]), int(clusters[i]), *columns[:, i].tolist(), signs=_signs(by_size[:, i]))
+        CompletionTerms(float(rewards[i]), int(clusters[i]), _signs(by_size[:, i]), *columns[:, i].tolist())
         for i in range(batch.group_size)
     )
     return Explanation(objective, completions, float(terms.total_PN.mean()), by_size)

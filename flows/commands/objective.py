@@ -70,9 +70,10 @@ def _terms_table(group: Explanation) -> Table:
         title=f"Poly-EPO, N = {len(group.completions)}, n = {group.objective.set_size}, single-cluster rule {rule}, "
         f"diversity over {group.objective.diversity_over}",
         box=None,
+        pad_edge=False,
         collapse_padding=True,
     )
-    columns = ("i", "reward", "cluster", "own", "partners", "rule", "E", "A", "rew x div", "covar", "GRPO")
+    columns = ("i", "reward", "cluster", "own", "partners", "rule", "E", "A", "product", "covar", "GRPO")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for i, terms in enumerate(group.completions):
@@ -111,6 +112,7 @@ def _range(run: SignRun) -> str:
 
 def _reading(group: Explanation) -> str:
     return (
-        f"\nMean score of all sets {group.mean_score:.4f}; A = E - that mean; "
-        "E = own + partners + rule; A = rew x div + covar."
+        f"\nE = own + partners + rule; A = E - {group.mean_score:.4f}, the mean score of all sets.\n"
+        "A = product (of mean reward and mean diversity) + covar (of the two).\n"
+        "GRPO = reward - mean reward, for comparison."
     )
