@@ -1,0 +1,69 @@
+"""Open and save a policy directory: safetensors, config and tokenizer in the Hugging Face format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from components.errors import PolyEpoError
+
+__all__ = ["load_model", "load_tokenizer", "prompt_ids", "save_policy"]
+
+
+def load_model(directory: Path | str, **options: Any) -> PreTrainedModel:
+    """The causal language model in ``directory`` in float32; remote code is never run.
+
+    Raises:
+        PolyEpoError: the directory is missing or holds no model that transformers knows.
+    """
+    options.setdefault("dtype", torch.float32)
+    return _open(AutoModelForCausalLM, directory, **options)
+
+
+def load_tokenizer(directory: Path | str, **options: Any) -> PreTrainedTokenizerBase:
+    """The tokenizer in ``directory``, padding on the left, with a padding token.
+
+    Raises:
+        PolyEpoError: the directory is missing or holds no tokenizer.
+    """
+    tokenizer: PreTrainedTokenizerBase = _open(AutoTokenizer, directory, **options)
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
+    """Token ids of a prompt, through the chat template where the model has one."""
+    if tokenizer.chat_template:
+        messages = [{"role": "user", "content": prompt}]
+        return list(
+            tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+        )
+    return list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+
+
+def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
+    """Write model (safetensors) and tokenizer into an existing directory."""
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def _open(kind: Any, directory: Path | str, **options: Any) -> Any:
+    if isinstance(directory, Path) and not (directory / "config.json").is_file():
+        raise PolyEpoError(
+            "no model here: config.json is missing",
+            where=str(directory),
+            remedy="run the stage that makes it (`make run`), `dvc pull`, or mend the path",
+        )
+    try:
+        return kind.from_pretrained(directory, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        raise PolyEpoError(
+            f"cannot open the model: {str(error).splitlines()[0]}",
+            where=str(directory),
+            remedy="check the name, the revision and the network, or give a local directory",
+        ) from error

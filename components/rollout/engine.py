@@ -1,0 +1,36 @@
+"""The one interface of rollout engines: load a policy version, sample N completions per prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from components.records import Problem
+from components.rollout.params import RolloutParams
+
+__all__ = ["RolloutEngine", "get_engine"]
+
+
+class RolloutEngine(Protocol):
+    """Samples completions from a policy; stays warm between calls."""
+
+    def load_policy(self, directory: Path, version: int) -> None:
+        """Make ``directory`` the policy that ``sample`` uses; its rollouts carry ``version``."""
+
+    def sample(self, problems: Sequence[Problem], *, group_size: int, seed: int) -> pa.Table:
+        """``group_size`` i.i.d. completions per problem at temperature 1, as a ROLLOUT table.
+
+        Rows are ordered by problem, then by sample index. Log-probabilities are those of the sampled tokens
+        under the full distribution, natural logarithm, one per completion token.
+        """
+
+
+def get_engine(params: RolloutParams) -> RolloutEngine:
+    """The engine that ``params.engine`` names."""
+    # Imported here: params and flows read this module without paying for torch.
+    from components.rollout.transformers_engine import TransformersEngine  # noqa: PLC0415
+
+    return TransformersEngine(max_new_tokens=params.max_new_tokens, batch_size=params.batch_size)

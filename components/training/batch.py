@@ -1,0 +1,101 @@
+"""From scored rollouts to the arrays of an update: completions in order, split into minibatches of whole prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from components.errors import PolyEpoError
+
+__all__ = ["ScoredBatch", "batch_from_table"]
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """B completions with their advantages, grouped by problem in the order of the table.
+
+    Attributes:
+        problem_ids: (B,) the problem of each completion.
+        prompt_ids, completion_ids: token ids, one list per completion.
+        rollout_logprobs: one float32 array per completion, one value per completion token, nats.
+        advantages_B: (B,) float64.
+    """
+
+    problem_ids: list[str]
+    prompt_ids: list[list[int]]
+    completion_ids: list[list[int]]
+    rollout_logprobs: list[npt.NDArray[np.float32]]
+    advantages_B: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.problem_ids)
+
+    @property
+    def tokens(self) -> int:
+        """Number of completion tokens."""
+        return sum(len(ids) for ids in self.completion_ids)
+
+    def select(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> ScoredBatch:
+        """The completions at the given row numbers."""
+        return ScoredBatch(
+            [self.problem_ids[row] for row in rows],
+            [self.prompt_ids[row] for row in rows],
+            [self.completion_ids[row] for row in rows],
+            [self.rollout_logprobs[row] for row in rows],
+            self.advantages_B[np.asarray(rows, dtype=np.int64)],
+        )
+
+    def minibatches(self, count: int) -> Iterator[ScoredBatch]:
+        """Split into ``count`` parts of whole prompts (a group is never divided), in order."""
+        order = list(dict.fromkeys(self.problem_ids))
+        part_of = {problem: index * count // len(order) for index, problem in enumerate(order)}
+        for part in range(count):
+            yield self.select([row for row, problem in enumerate(self.problem_ids) if part_of[problem] == part])
+
+
+def batch_from_table(table: pa.Table, *, where: str) -> ScoredBatch:
+    """Check a SCORED_ROLLOUT table and take from it what an update needs.
+
+    Raises:
+        PolyEpoError: a completion is empty, its log-probabilities do not fit its tokens, or a value is not finite;
+            the message names the problem and the sample.
+    """
+    problem_ids: list[str] = table["problem_id"].to_pylist()
+    prompt_ids = [row.tolist() for row in _split(table["prompt_ids"])]
+    completion_ids = [row.tolist() for row in _split(table["completion_ids"])]
+    logprobs = [row.astype(np.float32) for row in _split(table["rollout_logprobs"])]
+    advantages = table["marginal_advantage"].to_numpy()
+    samples = table["sample_index"].to_numpy()
+    for row, (ids, values) in enumerate(zip(completion_ids, logprobs, strict=True)):
+        fault = _fault(ids, values, float(advantages[row]))
+        if fault:
+            raise PolyEpoError(
+                fault,
+                where=f"{where}, problem {problem_ids[row]!r}, sample {samples[row]}",
+                remedy="the rollouts of this iteration are damaged: remove its directory and run again",
+            )
+    return ScoredBatch(problem_ids, prompt_ids, completion_ids, logprobs, np.asarray(advantages, dtype=np.float64))
+
+
+def _split(column: pa.ChunkedArray) -> list[npt.NDArray[np.generic]]:
+    """The rows of a list column as arrays, without a Python object per value."""
+    array = column.combine_chunks()
+    offsets = array.offsets.to_numpy()
+    values = array.values.to_numpy()
+    return [values[begin:end] for begin, end in zip(offsets[:-1], offsets[1:], strict=True)]
+
+
+def _fault(ids: Sequence[int], logprobs: npt.NDArray[np.float32], advantage: float) -> str:
+    if not ids:
+        return "empty completion"
+    if len(ids) != len(logprobs):
+        return f"{len(logprobs)} log-probabilities for {len(ids)} completion tokens"
+    if not np.isfinite(logprobs).all():
+        return "a log-probability is not finite"
+    if not np.isfinite(advantage):
+        return "the advantage is not finite"
+    return ""
