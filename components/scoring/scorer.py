@@ -1,0 +1,123 @@
+"""The scorer: verify, cluster, and turn rewards and clusters into marginal set advantages.
+
+One call scores the rollouts of one iteration. It is deterministic, and vectorised over the batch apart from
+the verifier's own text work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from components.errors import PolyEpoError
+from components.objectives import get_objective
+from components.records import SCORED_ROLLOUT, Problem
+from components.scoring.clusterers import Clusterer, Group, get_clusterer
+from components.scoring.groups import Layout
+from components.scoring.metrics import batch_metrics
+from components.scoring.params import ScoringParams
+from components.scoring.verification import Verification, VerifiedBatch
+
+__all__ = ["ScoredBatch", "Scorer", "cluster_all"]
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """A SCORED_ROLLOUT table, rows in the order of the rollouts, and the batch's metrics (see batch_metrics)."""
+
+    table: pa.Table
+    metrics: dict[str, float]
+
+
+class Scorer:
+    """Scores batches with one verifier, one clusterer and one objective; a context manager.
+
+    Args:
+        params: section ``scoring``.
+        objective: ``name`` and parameters of an objective, as under params ``arms.<arm>.objective``.
+
+    Raises:
+        PolyEpoError: no such objective, or a parameter of it is not allowed.
+    """
+
+    def __init__(self, params: ScoringParams, objective: Mapping[str, Any]) -> None:
+        self._params = params
+        self._clusterer = get_clusterer(params.clusterer)
+        try:
+            self._objective = get_objective(**objective)
+        except (ValueError, TypeError) as error:
+            raise PolyEpoError(str(error), where="objective", value=dict(objective)) from error
+        self._verification = Verification(params)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the verifier's child processes, if any."""
+        self._verification.close()
+
+    def score(self, rollouts: pa.Table, problems: Sequence[Problem]) -> ScoredBatch:
+        """Score a ROLLOUT table; the rows of a problem are its group, in any order and of any size.
+
+        ``set_objective`` is the mean score of the sets that hold the completion, ``marginal_advantage`` its
+        marginal set advantage (sections 3 and 4 of arXiv 2604.17654; poly_epo's closed form is exact).
+
+        Raises:
+            PolyEpoError: no rows, an unknown problem, a verifier fault, or groups the objective cannot score.
+        """
+        if rollouts.num_rows == 0:
+            raise PolyEpoError("no rollouts to score", where="scoring", remedy="sample at least one group first")
+        verified = self._verification.verify_all(rollouts, problems)
+        layout = Layout.of(rollouts.column("problem_id"))
+        cluster_ids, names = cluster_all(self._clusterer, rollouts, problems, layout, verified)
+        rewards_PN = layout.dense(verified.rewards_R, 0.0)
+        clusters_PN = layout.dense(np.array(cluster_ids, dtype=np.int64), -1)
+        mask_PN = layout.mask()
+        # Equal groups, the rule, take no mask: the objective's fast path.
+        mask = None if mask_PN.all() else mask_PN
+        try:
+            advantages_PN = self._objective.advantages(rewards_PN, clusters_PN, mask)
+            set_scores_PN = self._objective.set_scores(rewards_PN, clusters_PN, mask)
+        except ValueError as error:
+            raise PolyEpoError(str(error), where="objective") from error
+        added = [
+            pa.array(verified.parsed_answers, pa.string()),
+            pa.array(verified.rewards_R),
+            pa.array(cluster_ids, pa.int32()),
+            pa.array(names, pa.string()),
+            pa.array(layout.flat(set_scores_PN), pa.float64()),
+            pa.array(layout.flat(advantages_PN), pa.float64()),
+        ]
+        table = pa.Table.from_arrays([*rollouts.columns, *added], schema=SCORED_ROLLOUT)
+        metrics = batch_metrics(
+            rewards_PN, clusters_PN, advantages_PN, mask_PN, correct_reward=self._params.correct_reward
+        )
+        return ScoredBatch(table, metrics | _verifier_counts(verified))
+
+
+def cluster_all(
+    clusterer: Clusterer, rollouts: pa.Table, problems: Sequence[Problem], layout: Layout, verified: VerifiedBatch
+) -> tuple[list[int], list[str]]:
+    """Cluster id and cluster name of every row; each problem's rows are one group."""
+    known = {problem.problem_id: problem for problem in problems}
+    completions = layout.split(rollouts.column("completion").to_pylist())
+    answers = layout.split(verified.parsed_answers)
+    strategies = layout.split(verified.strategies)
+    clusters = [
+        clusterer.cluster(Group(known[problem_id], *parts))
+        for problem_id, *parts in zip(layout.problem_ids, completions, answers, strategies, strict=True)
+    ]
+    places = list(zip(layout.problem_R.tolist(), layout.slot_R.tolist(), strict=True))
+    ids = [clusters[problem].ids[slot] for problem, slot in places]
+    return ids, [clusters[problem].names[slot] for problem, slot in places]
+
+
+def _verifier_counts(verified: VerifiedBatch) -> dict[str, float]:
+    return {"verifier_timeouts": float(verified.timeouts), "verifier_failures": float(verified.failures)}
