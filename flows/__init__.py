@@ -1,0 +1,1 @@
+"""Prefect alone lives here: what runs when, where, how often, with which retries."""

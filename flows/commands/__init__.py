@@ -1,0 +1,1 @@
+"""The sub-commands of `poly-epo`, one module each."""

@@ -1,0 +1,209 @@
+"""The flow `retrain`: every stage of dvc.yaml as one Prefect task named after it.
+
+DVC says whether a stage is up to date and records what it made; Prefect owns order, parallelism, retries, schedules
+and logs. `dvc repro` runs the same stages without any of this module, and finds nothing to do afterwards.
+
+    poly-epo run            # starts what is needed and runs this flow
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import State, Task, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.futures import PrefectFuture
+from prefect.states import Completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from components.params import load_params
+from flows.improve import IMPROVE_MODULE, improve
+from flows.progress import Reporter, current_reporter
+from flows.runners.base import Runner, StageFailed, StageKilled, error_line, get_runner
+from flows.runners.process import ends_children
+from flows.settings import STATE, FlowSettings
+from flows.stages import Begin, Project, StageInfo
+from flows.sync import TrackingSync, sync_once
+
+__all__ = ["SKIPPED", "retrain", "run_retrain"]
+
+SKIPPED = "Skipped"
+"""Name of the state of a stage that was up to date."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the stages of one flow run share."""
+
+    project: Project
+    runner: Runner
+    reporter: Reporter
+    force: bool
+    on_work: Callable[[], None]
+
+
+@flow(name="retrain", validate_parameters=False)
+def retrain(force: bool = False, runner: str = "", root: str = ".") -> dict[str, str]:
+    """Bring every stage of the project up to date.
+
+    Args:
+        force: run every stage, up to date or not.
+        runner: where the work happens; by default POLY_EPO_RUNNER, else ``local``.
+        root: the project's root; this process must be in it.
+
+    Returns:
+        Stage name -> how it ended.
+
+    Raises:
+        StageFailed: the first stage, in the order of the plan, that failed; its descendants were not run.
+    """
+    settings = FlowSettings.from_environment()
+    project, reporter = Project(Path(root)), current_reporter()
+    flow_run_id = _flow_run_id()
+    tracking = TrackingSync(
+        lambda: sync_once(load_params(project.root / "params.yaml"), project.root, {"flow_run_id": flow_run_id}),
+        warn=lambda text: reporter.line("tracking", f"warning: {text}"),
+    )
+    run = _Run(project, get_runner(runner or settings.runner), reporter, force, tracking.wake)
+    reporter.planned([stage.name for stage in project.plan()])
+    with ends_children():
+        try:
+            states = _run_all(run, settings)
+        finally:
+            tracking.finish()
+    for state in states.values():
+        if state.is_failed() or state.is_crashed():
+            state.result()  # raises the stage's own error
+    return {name: state.name or "" for name, state in states.items()}
+
+
+def run_retrain(*, force: bool, runner: str, jobs: int | None) -> dict[str, str]:
+    """`retrain` in this process, at most ``jobs`` stages at a time (None: all that are ready)."""
+    task_runner: Any = ThreadPoolTaskRunner(max_workers=jobs)
+    return retrain.with_options(task_runner=task_runner)(force=force, runner=runner)
+
+
+def _run_all(run: _Run, settings: FlowSettings) -> dict[str, State[Any]]:
+    futures: dict[str, PrefectFuture[Any]] = {}
+    run_stage = _stage_task(run)
+    for stage in run.project.plan():
+        stage_task = run_stage.with_options(
+            name=stage.name,
+            task_run_name=stage.name,
+            retries=settings.retries,
+            retry_delay_seconds=settings.retry_delay,
+            retry_condition_fn=_was_killed,
+        )
+        parents = [futures[parent] for parent in stage.parents]
+        futures[stage.name] = stage_task.submit(stage.name, wait_for=parents)
+    for future in futures.values():
+        future.wait()
+    return {name: future.state for name, future in futures.items()}
+
+
+def _stage_task(run: _Run) -> Task[[str], State[None]]:
+    """The task that brings one stage up to date; Prefect handles the stage's name alone."""
+    stages = {stage.name: stage for stage in run.project.plan()}
+
+    @task(name="stage", cache_policy=NO_CACHE, persist_result=False)
+    def run_stage(name: str) -> State[None]:
+        return _bring_up_to_date(run, stages[name])
+
+    return run_stage
+
+
+def _bring_up_to_date(run: _Run, stage: StageInfo) -> State[None]:
+    """Skip the stage, or run its commands and record what they made."""
+    logger = get_run_logger()
+    begin = run.project.begin(stage.name, force=run.force)
+    if begin is not Begin.RUN:
+        logger.info("%s: %s", stage.name, begin.value)
+        run.reporter.ended(stage.name, "skipped" if begin is Begin.UP_TO_DATE else begin.value)
+        return Completed(name=SKIPPED if begin is Begin.UP_TO_DATE else "Restored", message=begin.value)
+    run.on_work()
+    run.reporter.started(stage.name)
+    started = time.monotonic()
+    try:
+        with run.project.busy(stage.name):
+            for command in stage.commands:
+                _run_command(run, stage, command)
+        run.project.record(stage.name)
+    except BaseException as error:
+        run.reporter.ended(stage.name, f"failed: {error}" if isinstance(error, StageFailed) else "failed")
+        raise
+    run.project.push(stage.name)
+    run.reporter.ended(stage.name, f"done in {time.monotonic() - started:.1f} s")
+    return Completed(message="done")
+
+
+def _run_command(run: _Run, stage: StageInfo, command: str) -> None:
+    logger = get_run_logger()
+    lines: deque[str] = deque(maxlen=200)
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        logger.info("%s", line)
+        run.reporter.line(stage.name, line)
+
+    log = run.project.root / STATE / "logs" / f"{stage.name.replace('@', '-')}.log"
+    code = run.runner.run(
+        _argv(stage, command), cwd=stage.directory, env=_stage_env(run, stage), on_line=on_line, log=log
+    )
+    if code:
+        kind = StageKilled if code > 128 else StageFailed
+        said = f"killed by signal {code - 128}" if code > 128 else error_line(lines)
+        raise kind(said, where=f"stage {stage.name}", remedy=f"log: {os.path.relpath(log)}")
+
+
+def _argv(stage: StageInfo, command: str) -> list[str]:
+    """The command as it is, through the shell; the improvement loop as a subflow that shows every iteration."""
+    words = shlex.split(command)
+    if words[:3] == ["python", "-m", IMPROVE_MODULE]:
+        return [
+            sys.executable,
+            "-m",
+            "flows.improve",
+            *words[3:],
+            "--flow-run-id",
+            str(_create_subflow_run(stage, words)),
+        ]
+    return ["/bin/sh", "-c", command]
+
+
+def _create_subflow_run(stage: StageInfo, words: Sequence[str]) -> UUID:
+    """A flow run of `improve` that Prefect shows below this stage's task; another process will run it."""
+    context = TaskRunContext.get()
+    with get_client(sync_client=True) as client:
+        flow_run = client.create_flow_run(
+            improve,
+            name=stage.name,
+            parameters={"command": list(words[3:])},
+            parent_task_run_id=context.task_run.id if context is not None else None,
+        )
+    return flow_run.id
+
+
+def _stage_env(run: _Run, stage: StageInfo) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "DVC_ROOT": str(run.project.root), "DVC_STAGE": f"dvc.yaml:{stage.name}"}
+
+
+def _was_killed(_task: object, _task_run: object, state: State[Any]) -> bool:
+    """Whether the state's error says that the stage was killed from outside: the one fault worth another attempt."""
+    return isinstance(state.result(raise_on_failure=False), StageKilled)
+
+
+def _flow_run_id() -> str:
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context is not None and context.flow_run is not None else ""
