@@ -1,0 +1,49 @@
+"""Section ``registry`` of params.yaml: the registered model and the gate a challenger must pass."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from components.params import Section
+
+__all__ = ["GateMargins", "RegistryParams"]
+
+
+class GateMargins(Section):
+    """When a challenger becomes champion.
+
+    Attributes:
+        margins: k -> the lower end of the paired bootstrap interval of the difference of pass@k (challenger minus
+            champion) must exceed this; negative values allow a loss of that much.
+        distinct_floor: the challenger's distinct correct clusters per problem must be at least this share of the
+            champion's.
+        min_problems: refuse to decide on fewer evaluation problems.
+    """
+
+    margins: dict[int, float] = Field(default={1: 0.0, 8: 0.0, 32: -0.02}, min_length=1)
+    distinct_floor: float = Field(default=0.8, ge=0)
+    min_problems: int = Field(default=30, ge=1)
+
+    @field_validator("margins")
+    @classmethod
+    def _sensible(cls, margins: dict[int, float]) -> dict[int, float]:
+        for k, margin in margins.items():
+            if k < 1:
+                raise ValueError(f"k must be at least 1, not {k}")
+            if not -1 <= margin <= 1:
+                raise ValueError(f"a margin is a difference of probabilities, between -1 and 1, not {margin}")
+        return margins
+
+
+class RegistryParams(Section):
+    """The registered model.
+
+    Attributes:
+        model: name of the registered model.
+        candidate: the arm whose final policy may become champion.
+        gate: see `GateMargins`.
+    """
+
+    model: str = Field(default="poly-epo", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\- ]*$", max_length=200)
+    candidate: str = Field(default="poly_epo", min_length=1)
+    gate: GateMargins = GateMargins()
