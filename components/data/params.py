@@ -8,7 +8,18 @@ from pydantic import Field
 
 from components.params import Section
 
-__all__ = ["DataParams", "DemonstrationParams", "PolynomialSource", "SourceParams"]
+__all__ = [
+    "DataParams",
+    "DemonstrationParams",
+    "FileSource",
+    "HubSource",
+    "MultiplicationSource",
+    "PolynomialSource",
+    "ReasoningGymSource",
+    "SourceParams",
+]
+
+Scalar = str | int | float | bool | None
 
 
 class PolynomialSource(Section):
@@ -19,7 +30,57 @@ class PolynomialSource(Section):
     x_range: int = Field(default=9, ge=1, le=1000)
 
 
-SourceParams = Annotated[PolynomialSource, Field()]
+class MultiplicationSource(Section):
+    """``size`` distinct products of a left_digits and a right_digits number, worked with the steps shown."""
+
+    kind: Literal["multiplication"]
+    left_digits: int = Field(default=2, ge=1, le=4)
+    right_digits: int = Field(default=2, ge=1, le=4)
+    size: int = Field(default=1000, ge=3)
+
+
+class ReasoningGymSource(Section):
+    """``size`` problems of one reasoning-gym task; ``config`` is handed to the task's generator."""
+
+    kind: Literal["reasoning_gym"]
+    task: str = Field(min_length=1)
+    size: int = Field(default=1000, ge=3)
+    config: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+
+
+class FileSource(Section):
+    """A JSONL, Parquet or CSV file with columns prompt and answer.
+
+    Optional columns: problem_id, domain, split (train, validation or test) and metadata (a JSON object).
+    ``domain`` is used for rows that name none.
+    """
+
+    kind: Literal["file"]
+    path: str = Field(min_length=1)
+    domain: str = Field(default="math", min_length=1)
+
+
+class HubSource(Section):
+    """Parquet files of a Hugging Face dataset at one revision.
+
+    ``files`` are glob patterns over the repository's paths; by default the Parquet files whose path names
+    ``split``. Pin ``revision`` to a commit: a branch or tag moves.
+    """
+
+    kind: Literal["hub"]
+    name: str = Field(min_length=1)
+    revision: str = Field(min_length=1)
+    split: str = Field(default="train", min_length=1)
+    files: list[str] = Field(default_factory=list)
+    prompt_column: str = Field(default="prompt", min_length=1)
+    answer_column: str = Field(default="answer", min_length=1)
+    id_column: str | None = None
+    domain: str = Field(default="math", min_length=1)
+
+
+SourceParams = Annotated[
+    PolynomialSource | MultiplicationSource | ReasoningGymSource | FileSource | HubSource, Field(discriminator="kind")
+]
 """One kind of source, told apart by ``kind``."""
 
 

@@ -54,6 +54,10 @@ class Source(Protocol):
 
 _SOURCES = {
     "polynomial": "components.data.sources.polynomial:PolynomialProblems",
+    "multiplication": "components.data.sources.multiplication:MultiplicationProblems",
+    "reasoning_gym": "components.data.sources.reasoning_gym:ReasoningGymProblems",
+    "file": "components.data.sources.file:FileProblems",
+    "hub": "components.data.sources.hub:HubProblems",
 }
 
 

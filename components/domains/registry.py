@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from components.domains.base import Domain
+from components.domains.multiplication import Multiplication
 from components.domains.polynomial import Polynomial
 from components.errors import PolyEpoError
 
 __all__ = ["DOMAINS", "get_domain"]
 
-DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (Polynomial(),)}
+DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (Polynomial(), Multiplication())}
 """Domain name (column ``domain`` of a problem) -> its verifier and strategy parser."""
 
 
