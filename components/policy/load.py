@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from components.errors import PolyEpoError
 
-__all__ = ["load_model", "load_tokenizer", "prompt_ids", "save_policy"]
+__all__ = ["load_model", "load_tokenizer", "load_weights", "prompt_ids", "save_policy"]
+
+# A bar for every load would bury the pipeline's own progress.
+transformers_logging.disable_progress_bar()
 
 
 def load_model(directory: Path | str, **options: Any) -> PreTrainedModel:
@@ -34,6 +39,27 @@ def load_tokenizer(directory: Path | str, **options: Any) -> PreTrainedTokenizer
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def load_weights(model: PreTrainedModel, directory: Path) -> None:
+    """Put the weights of ``directory`` into ``model``, which must have the same architecture.
+
+    Raises:
+        PolyEpoError: the weights are missing or do not fit.
+    """
+    files = sorted(directory.glob("*.safetensors"))
+    weights = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    # Tied weights are stored once: what is not in the file must be another name of what is.
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    stored = {tensor.data_ptr() for name, tensor in model.state_dict().items() if name in weights}
+    lost = [name for name in missing if model.state_dict()[name].data_ptr() not in stored]
+    if not files or lost or unexpected:
+        raise PolyEpoError(
+            "the weights do not fit the model",
+            where=str(directory),
+            value=(lost + list(unexpected))[:3],
+            remedy="remove the directory and run the stage that makes it again",
+        )
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:

@@ -17,7 +17,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from components.errors import PolyEpoError
 from components.policy.completions import left_pad
-from components.policy.load import load_model, load_tokenizer, prompt_ids
+from components.policy.load import load_model, load_tokenizer, load_weights, prompt_ids
 from components.records import ROLLOUT, FinishReason, Problem
 
 __all__ = ["TransformersEngine"]
@@ -45,12 +45,18 @@ class TransformersEngine:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._model: PreTrainedModel | None = None
         self._tokenizer: PreTrainedTokenizerBase | None = None
+        self._config = b""
         self._version = -1
 
     def load_policy(self, directory: Path, version: int) -> None:
-        """Load model and tokenizer of ``directory``."""
-        self._model = load_model(directory).to(self._device).eval()
-        self._tokenizer = load_tokenizer(directory)
+        """Load ``directory``; where it differs from the loaded policy by its weights alone, these are put in place."""
+        config = (directory / "config.json").read_bytes() if (directory / "config.json").is_file() else b""
+        if self._model is not None and config == self._config:
+            load_weights(self._model, directory)
+        else:
+            self._model = load_model(directory).to(self._device).eval()
+            self._tokenizer = load_tokenizer(directory)
+        self._config = config
         self._version = version
 
     @torch.inference_mode()

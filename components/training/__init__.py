@@ -1,0 +1,1 @@
+"""The policy update: loss, batches, optimizer and its state."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,7 @@ def _split(column: pa.ChunkedArray) -> list[npt.NDArray[np.generic]]:
     array = column.combine_chunks()
     offsets = array.offsets.to_numpy()
     values = array.values.to_numpy()
-    return [values[begin:end] for begin, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [values[begin:end] for begin, end in pairwise(offsets)]
 
 
 def _fault(ids: Sequence[int], logprobs: npt.NDArray[np.float32], advantage: float) -> str:

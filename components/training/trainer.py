@@ -73,10 +73,13 @@ class Trainer:
         )
         self.steps = 0 if state is None else load_optimizer(self._optimizer, self._model, state)
 
-    def save(self, policy: Path, state: Path) -> None:
-        """Write the weights into the directory ``policy`` and the optimizer into ``state``; both must exist."""
-        save_policy(self._model, self._tokenizer, policy)
-        save_optimizer(self._optimizer, self._model, self.steps, state)
+    def save_policy(self, directory: Path) -> None:
+        """Write the weights and the tokenizer into an existing directory."""
+        save_policy(self._model, self._tokenizer, directory)
+
+    def save_state(self, directory: Path) -> None:
+        """Write the optimizer's state into an existing directory."""
+        save_optimizer(self._optimizer, self._model, self.steps, directory)
 
     def update(self, batch: ScoredBatch, *, minibatches: int) -> dict[str, float]:
         """One optimizer step per minibatch of whole prompts; returns the metrics of the iteration.
@@ -90,7 +93,7 @@ class Trainer:
         """
         parts = list(batch.minibatches(minibatches))
         trained = [part.select(self._rows_with_signal(part)) for part in parts]
-        # The first step sees the weights that old log-probabilities are defined by: there they need no pass of their own.
+        # The first step sees the very weights that old log-probabilities are defined by: it needs no pass for them.
         old = [None, *(self._old_logprobs(part) for part in trained[1:])]
         sums = _Sums()
         for part, kept, old_logprobs in zip(parts, trained, old, strict=True):

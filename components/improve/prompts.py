@@ -1,0 +1,26 @@
+"""Which prompts an iteration samples: a seeded stream of shuffled epochs, addressed by position.
+
+The prompts of iteration k depend on seed and k alone, so a resumed run neither repeats nor skips any, and two arms
+with one seed see the same prompts in the same order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["prompt_rows"]
+
+
+def prompt_rows(problems: int, per_iteration: int, iteration: int, seed: int) -> list[int]:
+    """Row numbers of the ``per_iteration`` prompts of a 1-based ``iteration``, each epoch in an order of its own.
+
+    A prompt never stands twice in an iteration unless the data set is smaller than the iteration.
+    """
+    if per_iteration >= problems:
+        rows = np.tile(np.arange(problems), -(-per_iteration // problems))[:per_iteration]
+        return np.random.default_rng([seed, iteration]).permutation(rows).tolist()
+    # Whole iterations per epoch: the rest of a shuffled epoch is left out, so that no iteration straddles two orders.
+    per_epoch = problems // per_iteration
+    epoch, place = divmod(iteration - 1, per_epoch)
+    order = np.random.default_rng([seed, epoch]).permutation(problems)
+    return order[place * per_iteration : (place + 1) * per_iteration].tolist()
