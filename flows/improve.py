@@ -11,14 +11,15 @@ missing. Only paths and numbers pass between tasks; what a step makes lies in th
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
+import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect import Task, flow, get_run_logger, task
@@ -28,50 +29,27 @@ from prefect.flow_engine import run_flow_sync
 
 from components.command import component_parser, run_command
 from components.params import load_params
-from flows.locking import exclusive
 from flows.settings import STATE
 
 if TYPE_CHECKING:
-    from components.improve.session import Session, Step
+    from components.improve.session import Session
+    from components.improve.workspace import Step
 
-__all__ = ["IMPROVE_MODULE", "Clock", "improve"]
+__all__ = ["IMPROVE_MODULE", "STARTED", "improve"]
 
 IMPROVE_MODULE = "components.improve"
 """The module whose command line a stage names to be run as this flow."""
 
+STARTED = "POLY_EPO_STARTED"
+"""Environment variable: when `retrain` asked for the process, on the system's monotonic clock."""
+
 
 @dataclass
-class Clock:
-    """Where the wall time of one arm went.
-
-    Attributes:
-        begin: when the process began, on the monotonic clock.
-        session_seconds: time inside the training session itself (compute and publishing).
-        steps: steps done.
-    """
-
-    begin: float = field(default_factory=time.monotonic)
-    session_seconds: float = 0.0
-    steps: int = 0
-
-    def timed(self, work: Callable[[], Any]) -> Any:
-        """Run ``work`` on the session's account."""
-        start = time.monotonic()
-        try:
-            return work()
-        finally:
-            self.session_seconds += time.monotonic() - start
-
-    def facts(self) -> dict[str, float]:
-        """Wall seconds, session seconds, steps, and the share of the wall time that was orchestration."""
-        wall = time.monotonic() - self.begin
-        share = max(0.0, 1.0 - self.session_seconds / wall) if wall > 0 else 0.0
-        return {
-            "wall_seconds": wall,
-            "session_seconds": self.session_seconds,
-            "steps": float(self.steps),
-            "orchestration_share": share,
-        }
+class _Clock:
+    began: float
+    """When the stage's process was asked for, on the system's monotonic clock."""
+    load_seconds: float = 0.0
+    """Importing torch and transformers and opening the session: needed with or without an orchestrator."""
 
 
 @flow(name="improve", validate_parameters=False)
@@ -82,38 +60,45 @@ def improve(command: list[str]) -> dict[str, float]:
         command: options of `python -m components.improve`.
 
     Returns:
-        See :meth:`Clock.facts`.
+        ``wall_seconds``: since the process was asked for; ``compute_seconds`` of them inside the steps' own work,
+        ``load_seconds`` loading libraries and the session; the rest is orchestration.
     """
     options = _parser().parse_args(command)
-    clock = Clock()
-    lock = STATE / "locks" / f"improve-{hashlib.sha256(str(options.out.resolve()).encode()).hexdigest()[:12]}.lock"
-    with exclusive(lock, str(options.out)), clock.timed(lambda: _open(options)) as session:
-        run_step = _step_task(session, clock)
+    clock = _Clock(began=float(os.environ.get(STARTED, time.monotonic())))
+    with _opened(options, clock) as session:
+        run_step = _step_task(session)
         for step in session.pending_steps():
             name = f"{step.name}-{step.iteration:06d}"
             run_step.with_options(name=step.name, task_run_name=name)(step)
-        clock.timed(session.finish)
-    facts = clock.facts()
-    _write_timings(options.arm, facts)
+        session.finish()
+        compute = session.compute_seconds
+    wall = time.monotonic() - clock.began
+    facts = {"wall_seconds": wall, "compute_seconds": compute, "load_seconds": clock.load_seconds}
+    timings = STATE / "timings" / f"improve-{options.arm}.json"
+    timings.parent.mkdir(parents=True, exist_ok=True)
+    timings.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts
 
 
-def _open(options: argparse.Namespace) -> Session:
+@contextmanager
+def _opened(options: argparse.Namespace, clock: _Clock) -> Iterator[Session]:
     # torch and transformers are imported here, in the arm's own process.
+    before = time.monotonic()
     from components.improve.session import Session  # noqa: PLC0415
 
-    return Session.open(
-        load_params(options.params), arm=options.arm, base=options.base, problems=options.problems, out=options.out
-    )
+    params = load_params(options.params)
+    paths = {"base": options.base, "problems": options.problems, "out": options.out}
+    with Session.open(params, arm=options.arm, **paths) as session:
+        clock.load_seconds = time.monotonic() - before
+        yield session
 
 
-def _step_task(session: Session, clock: Clock) -> Task[[Step], None]:
+def _step_task(session: Session) -> Task[[Step], None]:
     """The task that runs one step; the session stays in this closure, so that Prefect handles the step alone."""
 
     @task(name="step", cache_policy=NO_CACHE, persist_result=False)
     def run_step(step: Step) -> None:
-        metrics: dict[str, float] = clock.timed(lambda: session.run(step))
-        clock.steps += 1
+        metrics = session.run(step)
         line = " ".join(f"{name}={value:.4g}" for name, value in metrics.items())
         get_run_logger().info("%s %d: %s", step.name, step.iteration, line)
         if step.name in ("update", "evaluate", "gate"):
@@ -121,12 +106,6 @@ def _step_task(session: Session, clock: Clock) -> Task[[Step], None]:
             sys.stdout.flush()
 
     return run_step
-
-
-def _write_timings(arm: str, facts: dict[str, float]) -> None:
-    path = STATE / "timings" / f"improve-{arm}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -145,8 +124,7 @@ def main() -> None:
     chosen, command = parser.parse_known_args()
     with get_client(sync_client=True) as client:
         flow_run = client.read_flow_run(chosen.flow_run_id)
-    facts: Any = run_flow_sync(improve, flow_run=flow_run, parameters={"command": command})
-    sys.stdout.write(f"orchestration: {100 * facts['orchestration_share']:.1f}% of {facts['wall_seconds']:.1f} s\n")
+    run_flow_sync(improve, flow_run=flow_run, parameters={"command": command})
 
 
 if __name__ == "__main__":

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 __all__ = ["PlainReporter", "Reporter", "RichReporter", "current_reporter", "reporting"]
 
 
 class Reporter(Protocol):
     """Receives the progress of stages, from several threads."""
+
+    def note(self, text: str) -> None:
+        """Something to know that is no stage's."""
 
     def planned(self, stages: Sequence[str]) -> None:
         """The stages there are, in order."""
@@ -38,6 +41,10 @@ class PlainReporter:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out if out is not None else sys.stdout
         self._start = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """See :class:`Reporter`."""
+        self._write(text)
 
     def planned(self, stages: Sequence[str]) -> None:
         """See :class:`Reporter`."""
@@ -74,7 +81,13 @@ class RichReporter:
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
+        self._notes: list[str] = []
         self._lock = threading.Lock()
+
+    def note(self, text: str) -> None:
+        """See :class:`Reporter`."""
+        with self._lock:
+            self._notes.append(text)
 
     def planned(self, stages: Sequence[str]) -> None:
         """See :class:`Reporter`."""
@@ -99,7 +112,8 @@ class RichReporter:
             row = self._rows.setdefault(stage, _Row())
             row.outcome, row.ended, row.last = outcome, time.monotonic(), ""
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
+        from rich.console import Group  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
@@ -113,7 +127,8 @@ class RichReporter:
                     row.outcome, "red" if row.outcome.startswith("failed") else "green"
                 )
                 table.add_row(Text(stage), Text(row.outcome, style=colour), seconds, Text(row.last, style="dim"))
-        return table
+            notes = [Text(note, style="dim") for note in self._notes]
+        return Group(table, *notes)
 
 
 def _printable(text: str) -> str:

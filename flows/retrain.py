@@ -14,7 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,18 +25,18 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from components.params import load_params
-from flows.improve import IMPROVE_MODULE, improve
+from flows.improve import IMPROVE_MODULE, STARTED, improve
 from flows.progress import Reporter, current_reporter
 from flows.runners.base import Runner, StageFailed, StageKilled, error_line, get_runner
 from flows.runners.process import ends_children
 from flows.settings import STATE, FlowSettings
 from flows.stages import Begin, Project, StageInfo
+from flows.summary import write_seconds
 from flows.sync import TrackingSync, sync_once
 
-__all__ = ["SKIPPED", "retrain", "run_retrain"]
+__all__ = ["SKIPPED", "retrain"]
 
 SKIPPED = "Skipped"
 """Name of the state of a stage that was up to date."""
@@ -51,6 +51,7 @@ class _Run:
     reporter: Reporter
     force: bool
     on_work: Callable[[], None]
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @flow(name="retrain", validate_parameters=False)
@@ -73,7 +74,7 @@ def retrain(force: bool = False, runner: str = "", root: str = ".") -> dict[str,
     flow_run_id = _flow_run_id()
     tracking = TrackingSync(
         lambda: sync_once(load_params(project.root / "params.yaml"), project.root, {"flow_run_id": flow_run_id}),
-        warn=lambda text: reporter.line("tracking", f"warning: {text}"),
+        warn=lambda text: reporter.note(f"warning: {text}"),
     )
     run = _Run(project, get_runner(runner or settings.runner), reporter, force, tracking.wake)
     reporter.planned([stage.name for stage in project.plan()])
@@ -82,16 +83,11 @@ def retrain(force: bool = False, runner: str = "", root: str = ".") -> dict[str,
             states = _run_all(run, settings)
         finally:
             tracking.finish()
+            write_seconds(project.root, run.seconds)
     for state in states.values():
         if state.is_failed() or state.is_crashed():
             state.result()  # raises the stage's own error
     return {name: state.name or "" for name, state in states.items()}
-
-
-def run_retrain(*, force: bool, runner: str, jobs: int | None) -> dict[str, str]:
-    """`retrain` in this process, at most ``jobs`` stages at a time (None: all that are ready)."""
-    task_runner: Any = ThreadPoolTaskRunner(max_workers=jobs)
-    return retrain.with_options(task_runner=task_runner)(force=force, runner=runner)
 
 
 def _run_all(run: _Run, settings: FlowSettings) -> dict[str, State[Any]]:
@@ -106,7 +102,7 @@ def _run_all(run: _Run, settings: FlowSettings) -> dict[str, State[Any]]:
             retry_condition_fn=_was_killed,
         )
         parents = [futures[parent] for parent in stage.parents]
-        futures[stage.name] = stage_task.submit(stage.name, wait_for=parents)
+        futures[stage.name] = stage_task.submit(stage.name, return_state=False, wait_for=parents)
     for future in futures.values():
         future.wait()
     return {name: future.state for name, future in futures.items()}
@@ -142,8 +138,10 @@ def _bring_up_to_date(run: _Run, stage: StageInfo) -> State[None]:
     except BaseException as error:
         run.reporter.ended(stage.name, f"failed: {error}" if isinstance(error, StageFailed) else "failed")
         raise
+    seconds = time.monotonic() - started
     run.project.push(stage.name)
-    run.reporter.ended(stage.name, f"done in {time.monotonic() - started:.1f} s")
+    run.seconds[stage.name] = seconds
+    run.reporter.ended(stage.name, f"done in {seconds:.1f} s")
     return Completed(message="done")
 
 
@@ -196,7 +194,13 @@ def _create_subflow_run(stage: StageInfo, words: Sequence[str]) -> UUID:
 
 def _stage_env(run: _Run, stage: StageInfo) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "DVC_ROOT": str(run.project.root), "DVC_STAGE": f"dvc.yaml:{stage.name}"}
+    return {
+        **os.environ,
+        "PATH": path,
+        "DVC_ROOT": str(run.project.root),
+        "DVC_STAGE": stage.name,
+        STARTED: str(time.monotonic()),
+    }
 
 
 def _was_killed(_task: object, _task_run: object, state: State[Any]) -> bool:

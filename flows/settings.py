@@ -101,7 +101,6 @@ def prefect_server_env(root: Path, port: int, *, schedules: bool = False) -> dic
         "PREFECT_HOME": str(home),
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
         "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": str(7 * 86400),
         "PREFECT__SERVER_FINAL": "1",
         **services,
         **_no_telemetry(),

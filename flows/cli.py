@@ -1,0 +1,43 @@
+"""`poly-epo`: the project's command line. Heavy libraries are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from components.command import EXIT_USER_ERROR
+from components.errors import PolyEpoError
+from flows.commands import models, objective, params, profile, ui
+from flows.commands.run import run
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Retrain a reasoning language model with Poly-EPO, and see whether it explores better than it did.",
+    epilog="The same stages run without any server with `dvc repro`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(run)
+app.add_typer(ui.app, name="ui")
+app.add_typer(params.app, name="params")
+app.add_typer(profile.app, name="profile")
+app.add_typer(models.app, name="models")
+app.add_typer(objective.app, name="objective")
+
+
+def main() -> None:
+    """Entry point: a fault the user can mend is one line on standard error and exit code 2, without a traceback."""
+    try:
+        app()
+    except PolyEpoError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"error: {error.line()}\n")
+        sys.exit(EXIT_USER_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""``poly-epo models``: the registry of policies. The work is done by `python -m components.registry`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Registered policies: champion, challenger, previous.", no_args_is_help=True)
+
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+Rest = Annotated[list[str] | None, typer.Argument(help="Further options; --help lists them.")]
+
+
+def _registry(action: str, rest: list[str] | None) -> None:
+    # A process of its own: MLflow logs to standard output and must not be imported by every command of this CLI.
+    done = subprocess.run([sys.executable, "-m", "components.registry", action, *(rest or [])], check=False)
+    raise typer.Exit(done.returncode)
+
+
+@app.command("list", context_settings=_PASS_ON)
+def list_(rest: Rest = None) -> None:
+    """List the versions and their aliases."""
+    _registry("list", rest)
+
+
+@app.command(context_settings=_PASS_ON)
+def promote(rest: Rest = None) -> None:
+    """Make a version the champion; the champion before becomes `previous`."""
+    _registry("promote", rest)
+
+
+@app.command(context_settings=_PASS_ON)
+def rollback(rest: Rest = None) -> None:
+    """Make the previous champion the champion again."""
+    _registry("rollback", rest)

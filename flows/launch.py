@@ -1,0 +1,52 @@
+"""Run the flow `retrain` here and now: a Prefect server for the length of the run, progress, a clean end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flows.locking import exclusive
+from flows.server import PrefectServer
+from flows.settings import STATE, prefect_client_env
+
+__all__ = ["launch"]
+
+
+def launch(root: Path, *, force: bool = False, runner: str = "", jobs: int | None = None) -> dict[str, str]:
+    """Bring the project at ``root``, this process's directory, up to date.
+
+    Uses the server of PREFECT_API_URL, else the project's own (flows/server.py).
+
+    Returns:
+        Stage name -> name of its final state; "Skipped" for a stage that was up to date.
+
+    Raises:
+        PolyEpoError: another run is at work here, the server does not start, or a stage failed.
+        Interrupted: SIGINT or SIGTERM came; everything that was started has been ended.
+    """
+    with exclusive(root / STATE / "locks" / "run.lock", "this project", wait_seconds=5.0):
+        server = PrefectServer.start(root)
+        try:
+            # Before Prefect is imported: it reads its settings then.
+            os.environ.update(prefect_client_env(root, server.api_url))
+            return _run(server, force=force, runner=runner, jobs=jobs)
+        finally:
+            server.stop()
+
+
+def _run(server: PrefectServer, *, force: bool, runner: str, jobs: int | None) -> dict[str, str]:
+    # Prefect and DVC are imported while the server comes up: each takes seconds.
+    from flows.client import drain, run_retrain  # noqa: PLC0415
+    from flows.progress import reporting  # noqa: PLC0415
+    from flows.runners.process import Interrupted, terminate_children  # noqa: PLC0415
+
+    server.wait()
+    try:
+        with reporting() as reporter:
+            reporter.note(f"Prefect: {server.ui_url}")
+            return run_retrain(force=force, runner=runner, jobs=jobs)
+    except KeyboardInterrupt:
+        raise Interrupted from None
+    finally:
+        terminate_children()
+        drain()

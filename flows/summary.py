@@ -1,0 +1,66 @@
+"""What a run shows at its end: the table, the figures, where to look, and where the time went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from flows.settings import STATE
+
+__all__ = ["orchestration_shares", "print_summary", "write_seconds"]
+
+
+def write_seconds(root: Path, seconds: Mapping[str, float]) -> None:
+    """Note how long the stages took that this run ran; stages it skipped keep what was noted before."""
+    path = _seconds_file(root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**_read(path), **seconds}, indent=2) + "\n", encoding="utf-8")
+
+
+def orchestration_shares(root: Path) -> dict[str, float]:
+    """Arm -> the share of its stage's wall time that was Prefect, DVC and manifests, not computing or loading.
+
+    The stage's wall time runs from DVC's verdict to its record in dvc.lock.
+    """
+    shares = {}
+    for stage, seconds in _read(_seconds_file(root)).items():
+        arm = stage.partition("@")[2]
+        inside = _read(root / STATE / "timings" / f"improve-{arm}.json")
+        if stage.startswith("improve@") and inside and seconds > 0:
+            own = inside["compute_seconds"] + inside["load_seconds"]
+            shares[arm] = max(0.0, 1.0 - own / seconds)
+    return shares
+
+
+def print_summary(root: Path, seconds: float) -> None:
+    """Print the end of a run that took ``seconds`` in all."""
+    console = Console(highlight=False, soft_wrap=True)
+    comparison = root / "reports" / "comparison"
+    table = comparison / "table.md"
+    if table.is_file():
+        console.print(table.read_text(encoding="utf-8"), markup=False)
+    figures = sorted(path.relative_to(root) for path in comparison.glob("figures/*.png"))
+    if figures:
+        console.print("figures: " + "  ".join(map(str, figures)), markup=False)
+    console.print("look around: poly-epo ui mlflow   poly-epo ui prefect   dvc metrics show   dvc plots show")
+    shares = orchestration_shares(root)
+    if shares:
+        parts = ", ".join(f"{arm} {100 * share:.1f}%" for arm, share in shares.items())
+        console.print(f"orchestration share of improve: {parts}", markup=False)
+    console.print(f"total time: {seconds:.1f} s")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}  # timings are a courtesy: absent, or cut off by a kill, they are not shown
+    return document if isinstance(document, dict) else {}
+
+
+def _seconds_file(root: Path) -> Path:
+    return root / STATE / "timings" / "stages.json"
