@@ -1,0 +1,118 @@
+"""Set evaluations side by side: a table with paired differences, and figures with their data.
+
+python -m components.evaluation.compare --evaluation base=DIR --evaluation grpo=DIR --evaluation poly_epo=DIR \\
+    --history grpo=FILE --history poly_epo=FILE --out reports/comparison
+
+The first evaluation is the baseline of the others. The directory holds table.json, table.md, the figures as
+PNG and SVG under figures/, and the data of each as CSV.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from components.command import component_parser, run_command
+from components.errors import PolyEpoError
+from components.evaluation.figures import draw_coverage, draw_distinct, draw_pass_at_k, save_figure
+from components.evaluation.params import EvaluationParams
+from components.evaluation.plot_data import coverage_rows, distinct_rows, pass_at_k_rows, write_csv
+from components.evaluation.results import Evaluation, History, read_evaluation, read_history
+from components.evaluation.table import comparison_document, markdown
+from components.manifest import fingerprint, is_published, publish, write_json
+from components.params import load_params
+
+__all__ = ["compare"]
+
+T = TypeVar("T")
+
+
+def compare(
+    evaluations: Sequence[Evaluation], histories: Sequence[History], out: Path, *, params: EvaluationParams
+) -> bool:
+    """Publish table and figures at ``out``; does nothing where that very content stands already.
+
+    The figures over training are made where a history holds their data.
+
+    Returns:
+        Whether anything was done.
+
+    Raises:
+        PolyEpoError: the evaluations are not comparable.
+    """
+    content = fingerprint(
+        params.model_dump(),
+        [(evaluation.name, evaluation.digest) for evaluation in evaluations],
+        [(history.name, history.iterations, history.evaluations) for history in histories],
+    )
+    if is_published(out, content):
+        return False
+    document = comparison_document(evaluations, params)
+    facts = {"models": [evaluation.name for evaluation in evaluations]}
+    with publish(out, fingerprint=content, facts=facts) as directory:
+        write_json(directory / "table.json", document)
+        (directory / "table.md").write_text(markdown(document), encoding="utf-8")
+        _draw(directory, evaluations, histories, params)
+    return True
+
+
+def _draw(
+    directory: Path, evaluations: Sequence[Evaluation], histories: Sequence[History], params: EvaluationParams
+) -> None:
+    conditions = evaluations[0].metrics
+    sampled = f"{conditions['problems']} problems, {conditions['samples']} samples each"
+    kinds = {
+        "pass_at_k": (
+            pass_at_k_rows(evaluations),
+            draw_pass_at_k,
+            f"{sampled}; bands: {params.confidence:.0%} bootstrap intervals over problems",
+        ),
+        "distinct_correct": (
+            distinct_rows(histories),
+            draw_distinct,
+            "mean per validation problem, among the samples of each evaluation",
+        ),
+        "coverage": (
+            coverage_rows(histories),
+            draw_coverage,
+            "lines: moving average over 5 iterations; dots: the rollouts of each iteration",
+        ),
+    }
+    (directory / "figures").mkdir()
+    for name, (rows, draw, subtitle) in kinds.items():
+        if rows:
+            write_csv(directory / f"{name}.csv", rows)
+            save_figure(draw(rows, subtitle), directory / "figures" / name)
+
+
+def main() -> None:
+    """The command line."""
+    parser = component_parser("Compare evaluations: a table with paired differences, and figures with their data.")
+    parser.add_argument(
+        "--evaluation", action="append", required=True, metavar="NAME=DIR", help="first: the baseline; repeatable"
+    )
+    parser.add_argument("--history", action="append", default=[], metavar="NAME=FILE", help="history.json; repeatable")
+    parser.add_argument("--out", type=Path, required=True, help="directory to publish")
+    arguments = parser.parse_args()
+    params = load_params(arguments.params)[EvaluationParams]
+    evaluations = _named(arguments.evaluation, read_evaluation, "--evaluation")
+    histories = _named(arguments.history, read_history, "--history")
+    done = compare(evaluations, histories, arguments.out, params=params)
+    logging.getLogger(__name__).info("%s %s", arguments.out, "written" if done else "is up to date")
+
+
+def _named(entries: Sequence[str], read: Callable[[str, Path], T], option: str) -> list[T]:
+    """What ``read`` makes of each NAME=PATH."""
+    named = []
+    for entry in entries:
+        name, separator, path = entry.partition("=")
+        if not (name and separator and path):
+            raise PolyEpoError("must have the form NAME=PATH", where=option, value=entry)
+        named.append(read(name, Path(path)))
+    return named
+
+
+if __name__ == "__main__":
+    run_command(main)
