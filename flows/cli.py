@@ -10,6 +10,7 @@ from components.command import EXIT_USER_ERROR
 from components.errors import PolyEpoError
 from flows.commands import models, objective, params, profile, ui
 from flows.commands.run import run
+from flows.commands.serve import serve
 
 __all__ = ["app", "main"]
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(run)
+app.command()(serve)
 app.add_typer(ui.app, name="ui")
 app.add_typer(params.app, name="params")
 app.add_typer(profile.app, name="profile")

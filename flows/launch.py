@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from flows.locking import exclusive
 from flows.server import PrefectServer
-from flows.settings import STATE, prefect_client_env
+from flows.settings import prefect_client_env
 
 __all__ = ["launch"]
 
@@ -24,14 +23,13 @@ def launch(root: Path, *, force: bool = False, runner: str = "", jobs: int | Non
         PolyEpoError: another run is at work here, the server does not start, or a stage failed.
         Interrupted: SIGINT or SIGTERM came; everything that was started has been ended.
     """
-    with exclusive(root / STATE / "locks" / "run.lock", "this project", wait_seconds=5.0):
-        server = PrefectServer.start(root)
-        try:
-            # Before Prefect is imported: it reads its settings then.
-            os.environ.update(prefect_client_env(root, server.api_url))
-            return _run(server, force=force, runner=runner, jobs=jobs)
-        finally:
-            server.stop()
+    server = PrefectServer.start(root)
+    try:
+        # Before Prefect is imported: it reads its settings then.
+        os.environ.update(prefect_client_env(root, server.api_url))
+        return _run(server, force=force, runner=runner, jobs=jobs)
+    finally:
+        server.stop()
 
 
 def _run(server: PrefectServer, *, force: bool, runner: str, jobs: int | None) -> dict[str, str]:

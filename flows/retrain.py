@@ -28,6 +28,7 @@ from prefect.states import Completed
 
 from components.params import load_params
 from flows.improve import IMPROVE_MODULE, STARTED, improve
+from flows.locking import exclusive
 from flows.progress import Reporter, current_reporter
 from flows.runners.base import Runner, StageFailed, StageKilled, error_line, get_runner
 from flows.runners.process import ends_children
@@ -67,8 +68,14 @@ def retrain(force: bool = False, runner: str = "", root: str = ".") -> dict[str,
         Stage name -> how it ended.
 
     Raises:
+        PolyEpoError: another run is at work here.
         StageFailed: the first stage, in the order of the plan, that failed; its descendants were not run.
     """
+    with exclusive(Path(root) / STATE / "locks" / "run.lock", "this project", wait_seconds=5.0):
+        return _retrain(force, runner, root)
+
+
+def _retrain(force: bool, runner: str, root: str) -> dict[str, str]:
     settings = FlowSettings.from_environment()
     project, reporter = Project(Path(root)), current_reporter()
     flow_run_id = _flow_run_id()
