@@ -11,7 +11,11 @@ __all__ = ["verify_domain"]
 def verify_domain(item: Item) -> Verdict:
     """The verdict of the checker that the problem's ``domain`` names.
 
+    A truncated completion keeps its strategy but has no answer: the domains have no closing tag, and "=108" may
+    be the start of "=1081".
+
     Raises:
         PolyEpoError: there is no such domain, or the problem lacks what its domain needs.
     """
-    return get_domain(item.problem.domain).verify(item.problem, item.completion)
+    verdict = get_domain(item.problem.domain).verify(item.problem, item.completion)
+    return Verdict(None, 0.0, verdict.strategy) if item.truncated else verdict

@@ -21,37 +21,37 @@ __all__ = ["verify_gym"]
 def verify_gym(item: Item) -> Verdict:
     """The data set's own score, in [0, 1], of the content of the answer tag; 0 without a complete tag.
 
-    The problem's metadata is a JSON object whose ``source_dataset`` names the data set; it is handed to the
-    scorer as the entry's metadata. The parsed answer is the stated one after ``normalise``. No strategy.
+    The problem's metadata is the JSON object ``{"task": name, "entry": {"question", "answer", "metadata"}}``
+    that the data source reasoning_gym writes; the scorer gets the entry. The parsed answer is the stated one
+    after ``normalise``. No strategy.
 
     Raises:
         PolyEpoError: the metadata names no data set of the installed reasoning_gym.
     """
-    metadata = _metadata(item.problem)
+    task, entry = _task(item.problem)
     stated = answer_tag(item.completion)
     if stated is None:
         return Verdict(None, 0.0, None)
-    entry = {"question": item.problem.prompt, "answer": item.problem.answer, "metadata": metadata}
-    score = float(_scorer(metadata["source_dataset"])(stated, entry))
+    score = float(_scorer(task)(stated, entry))
     return Verdict(normalise(stated) or None, min(max(score, 0.0), 1.0), None)
 
 
-def _metadata(problem: Problem) -> dict[str, Any]:
+def _task(problem: Problem) -> tuple[str, dict[str, Any]]:
     try:
         document = json.loads(problem.metadata)
     except ValueError:
         document = None
-    if isinstance(document, dict) and document.get("source_dataset") in DATASETS:
-        return document
+    if isinstance(document, dict) and document.get("task") in DATASETS and isinstance(document.get("entry"), dict):
+        return document["task"], document["entry"]
     raise PolyEpoError(
-        "metadata names no reasoning_gym data set",
+        "metadata names no reasoning_gym task with its entry",
         where=f"problem {problem.problem_id}",
         value=problem.metadata,
-        remedy='metadata must hold {"source_dataset": NAME, ...} as the data source reasoning_gym writes it',
+        remedy="make the problems with the data source reasoning_gym",
     )
 
 
 @lru_cache(maxsize=256)
-def _scorer(dataset: str) -> Callable[..., float]:
-    scorer: Callable[..., float] = get_score_answer_fn(dataset)
+def _scorer(task: str) -> Callable[..., float]:
+    scorer: Callable[..., float] = get_score_answer_fn(task)
     return scorer

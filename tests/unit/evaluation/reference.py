@@ -103,7 +103,7 @@ def publish_evaluation(
 
 def history_document(final_distinct: float, *, iterations: int = 60) -> dict[str, Any]:
     """A history whose distinct correct clusters go from 4 to ``final_distinct``."""
-    rng = random.Random(iterations)
+    rng = random.Random(f"{final_distinct} {iterations}")
     shares = [min(1.0, 0.5 + index / iterations) for index in range(iterations)]
     return {
         "iterations": [
@@ -111,7 +111,12 @@ def history_document(final_distinct: float, *, iterations: int = 60) -> dict[str
             for index, share in enumerate(shares)
         ],
         "evaluations": [
-            {"iteration": step, "pass@1": 0.1, "coverage": 1.0, "distinct_correct": 4 + (final_distinct - 4) * step / 60}
+            {
+                "iteration": step,
+                "pass@1": 0.1,
+                "coverage": 1.0,
+                "distinct_correct": 4 + (final_distinct - 4) * step / 60,
+            }
             for step in range(0, iterations + 1, 10)
         ],
     }
