@@ -24,7 +24,7 @@ class Outcome:
         expected: the expectation.
         success: whether it holds for every row.
         rows: indices of the rows it fails for, in order; empty for an expectation on a whole column or table.
-        values: the values at those rows, or the one observed value.
+        values: the values at those rows, or the one observed value (of a column or table), or what it lacks.
     """
 
     expected: Expected
@@ -40,8 +40,7 @@ def validate(name: str, frame: pd.DataFrame, expected: Sequence[Expected], docs_
     # Imported when a gate runs: it takes seconds, and nothing else needs it.
     import great_expectations as gx  # noqa: PLC0415
 
-    context: Any = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context = _context()
     asset = context.data_sources.add_pandas("tables").add_dataframe_asset(name)
     batches = asset.add_batch_definition_whole_dataframe("whole")
     suite = gx.ExpectationSuite(name=name, expectations=[_expectation(entry) for entry in expected])
@@ -55,14 +54,24 @@ def validate(name: str, frame: pd.DataFrame, expected: Sequence[Expected], docs_
     return [_outcome(entry, by_key[_key(_snake(entry.kind), entry.arguments)]) for entry in expected]
 
 
+def _context() -> Any:
+    """A context in memory alone: no progress bars, and no temporary directory for pages nobody asked for."""
+    import great_expectations as gx  # noqa: PLC0415
+    from great_expectations.data_context.types import base  # noqa: PLC0415
+
+    stores = base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    config = base.DataContextConfig(
+        store_backend_defaults=stores, progress_bars=base.ProgressBarsConfig(globally=False)
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
+
+
 def _with_docs(context: Any, batches: Any, suite: Any, frame: pd.DataFrame, docs_dir: Path) -> Any:
     import great_expectations as gx  # noqa: PLC0415
     from great_expectations.checkpoint.actions import UpdateDataDocsAction  # noqa: PLC0415
 
     docs_dir.mkdir(parents=True, exist_ok=True)
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs_dir.resolve())}
-    for site in list(context.get_site_names()):
-        context.delete_data_docs_site(site)
     context.add_data_docs_site(
         "gate",
         {
@@ -100,5 +109,8 @@ def _key(kind: str, arguments: dict[str, Any]) -> tuple[str, str]:
 def _outcome(entry: Expected, result: Any) -> Outcome:
     details = result.result
     rows = list(details.get("unexpected_index_list") or [])
-    values = list(details.get("unexpected_list") or []) or [details.get("observed_value")]
+    observed = details.get("observed_value")
+    if observed is None:
+        observed = {"missing": details.get("partial_missing_list")}
+    values = list(details.get("unexpected_list") or []) or [observed]
     return Outcome(entry, bool(result.success), rows, values)
