@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from components.objectives.batch import Batch, Floats, Groups
 from components.objectives.errors import ObjectiveError
 
-__all__ = ["Objective", "center", "check_set_size"]
+__all__ = ["Objective", "center"]
 
 
 class Objective(ABC):
@@ -71,7 +71,8 @@ class Objective(ABC):
                 remedy="sample more completions or choose a smaller set_size (sets are smaller than the group)",
             )
         # A copy: what the caller gets must not be the rewards it passed in.
-        values = np.array(compute(batch), dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # told below, with the prompt
+            values = np.array(compute(batch), dtype=np.float64)
         if values.shape != batch.rewards_PN.shape:
             raise ObjectiveError(
                 f"returned another shape than the rewards' {batch.rewards_PN.shape}",
@@ -93,13 +94,3 @@ def center(scores_PN: Floats) -> Floats:
     """Scores minus their group's mean; (P, N)."""
     mean_P1: Floats = scores_PN.mean(axis=1, keepdims=True)
     return scores_PN - mean_P1
-
-
-def check_set_size(set_size: object) -> None:
-    """Refuse an n that is no whole number of at least 1.
-
-    Raises:
-        ObjectiveError: as said.
-    """
-    if isinstance(set_size, bool) or not isinstance(set_size, int | np.integer) or set_size < 1:
-        raise ObjectiveError("must be a whole number of at least 1", where="set_size", value=set_size)

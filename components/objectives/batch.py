@@ -4,7 +4,6 @@ Shapes: P prompts, N completions a prompt (the *group*). Groups that lost a comp
 packed into one batch per group size, so that no objective ever meets padding.
 """
 
-# ruff: noqa: N815  (shape suffixes in attribute names)
 from __future__ import annotations
 
 from collections.abc import Callable

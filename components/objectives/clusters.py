@@ -1,6 +1,5 @@
 """Sizes and reward sums of the clusters of many prompts at once."""
 
-# ruff: noqa: N815  (shape suffixes in attribute names)
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -9,7 +9,6 @@ sets that are diverse are also the ones that are correct. Both are exact and cos
 every reward set to 1. The centred terms sum to the advantage.
 """
 
-# ruff: noqa: N815  (shape suffixes in attribute names)
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -3,7 +3,6 @@
 explain([1, 1, 0, 0], [0, 0, 1, -1], PolyEpo(set_size=2)).completions[2].advantage
 """
 
-# ruff: noqa: N815  (shape suffixes in attribute names)
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from components.objectives.base import Objective, center
 from components.objectives.batch import Batch, Floats
-from components.objectives.errors import ObjectiveError
+from components.objectives.checks import check_flag, check_number
 
 __all__ = ["Grpo"]
 
@@ -27,15 +27,15 @@ class Grpo(Objective):
 
     Args:
         standardize: divide by the group's (population) standard deviation.
-        epsilon: added to it, so that a nearly equal group does not explode; in reward units, > 0.
+        epsilon: added to it, so that a nearly equal group does not explode; in reward units, >= 1e-12.
     """
 
     standardize: bool = False
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        if not self.epsilon > 0:
-            raise ObjectiveError("must be above 0", where="epsilon", value=self.epsilon)
+        check_flag("standardize", self.standardize)
+        check_number("epsilon", self.epsilon, least=1e-12)
 
     def scores(self, batch: Batch) -> Floats:
         """The rewards: a set is a single completion."""

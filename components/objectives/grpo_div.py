@@ -17,8 +17,8 @@ import numpy as np
 
 from components.objectives.base import Objective
 from components.objectives.batch import DEGENERATE, Batch, Floats
+from components.objectives.checks import check_number
 from components.objectives.clusters import cluster_sums
-from components.objectives.errors import ObjectiveError
 
 __all__ = ["GrpoDiv"]
 
@@ -34,8 +34,7 @@ class GrpoDiv(Objective):
     diversity_weight: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.diversity_weight < np.inf:
-            raise ObjectiveError("must be finite and at least 0", where="diversity_weight", value=self.diversity_weight)
+        check_number("diversity_weight", self.diversity_weight, least=0)
 
     @property
     def smallest_group(self) -> int:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.objectives.base import Objective, check_set_size
+from components.objectives.base import Objective
 from components.objectives.batch import Batch, Floats, Ints
+from components.objectives.checks import check_set_size
 from components.objectives.ratios import miss_chances
 
 __all__ = ["PassAtN", "best_of_sets", "best_without"]

@@ -17,8 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from components.objectives.base import Objective, check_set_size
+from components.objectives.base import Objective
 from components.objectives.batch import Batch, Floats
+from components.objectives.checks import check_set_size
 from components.objectives.errors import ObjectiveError
 from components.objectives.pass_at_n import best_of_sets, best_without
 

@@ -23,7 +23,6 @@ Edge cases: n = 1 without the rule is GRPO with degenerates' rewards taken as 0,
 All rewards equal still gives a signal where cluster sizes differ; all rewards 0 gives none.
 """
 
-# ruff: noqa: N815  (shape suffixes in attribute names)
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -31,8 +30,9 @@ from typing import Literal
 
 import numpy as np
 
-from components.objectives.base import Objective, check_set_size
+from components.objectives.base import Objective
 from components.objectives.batch import DEGENERATE, Batch, Floats
+from components.objectives.checks import check_flag, check_number, check_set_size
 from components.objectives.clusters import ClusterSums, cluster_sums
 from components.objectives.errors import ObjectiveError
 from components.objectives.ratios import MissChances, miss_chances
@@ -49,7 +49,7 @@ class PolyEpoTerms:
     rule_PN: Floats
 
     @property
-    def total_PN(self) -> Floats:  # noqa: N802
+    def total_PN(self) -> Floats:
         """E_i."""
         return self.own_PN + self.partners_PN + self.rule_PN
 
@@ -73,8 +73,8 @@ class PolyEpo(Objective):
 
     def __post_init__(self) -> None:
         check_set_size(self.set_size)
-        if not isinstance(self.require_two_clusters, bool):
-            raise ObjectiveError("must be true or false", where="require_two_clusters", value=self.require_two_clusters)
+        check_flag("require_two_clusters", self.require_two_clusters)
+        check_number("correct_above", self.correct_above)
         if self.diversity_over not in ("all", "correct"):
             raise ObjectiveError("must be 'all' or 'correct'", where="diversity_over", value=self.diversity_over)
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.objectives.base import Objective, check_set_size
+from components.objectives.base import Objective
 from components.objectives.batch import Batch, Floats, Ints
+from components.objectives.checks import check_set_size, check_whole
 from components.objectives.errors import ObjectiveError
 from components.objectives.imports import load_attribute
 from components.objectives.sets import all_sets, sampled_sets, sets_needed
@@ -50,10 +51,10 @@ class SetFunction(Objective):
 
     def __post_init__(self) -> None:
         check_set_size(self.set_size)
-        if self.samples is not None and (not isinstance(self.samples, int) or self.samples < 1):
-            raise ObjectiveError("must be a whole number of at least 1, or null", where="samples", value=self.samples)
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ObjectiveError("must be a whole number of at least 0", where="seed", value=self.seed)
+        if self.samples is not None:
+            check_whole("samples", self.samples, least=1)
+        check_whole("max_sets", self.max_sets, least=1)
+        check_whole("seed", self.seed, least=0)
         function = load_attribute(self.function) if isinstance(self.function, str) else self.function
         if not callable(function):
             raise ObjectiveError("is not a function", where="function", value=self.function)
