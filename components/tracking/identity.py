@@ -8,10 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from components.improve.params import ArmsParams
+from components.improve.settings import ArmSettings
 from components.manifest import fingerprint, read_manifest
 from components.params import Params
 
-__all__ = ["flat_params", "provenance_tags", "run_key"]
+__all__ = ["arm_origin", "flat_params", "provenance_tags", "run_key"]
 
 # Where a run is recorded and what is promoted do not change what was trained; the address could also hold a secret.
 _NOT_IDENTITY = ("tracking", "registry")
@@ -24,6 +26,19 @@ def run_key(params: Params, workspace: Path) -> str | None:
     if data is None or base is None:
         return None
     return fingerprint(_identity_params(params), data.digest, base.digest)
+
+
+def arm_origin(params: Params, arm: str, workspace: Path) -> str | None:
+    """What `components.improve` writes to the arm's origin.json when it works for these params, base and data.
+
+    An arm directory with another origin is a former retrain's, not yet replaced: it is not this run's. None when
+    the params name no such arm.
+    """
+
+    base, data = read_manifest(workspace / "base"), read_manifest(workspace / "data")
+    if arm not in params[ArmsParams].root or base is None or data is None:
+        return None
+    return fingerprint(ArmSettings.of(params, arm).identity(), base.digest, data.digest)
 
 
 def flat_params(params: Params) -> dict[str, str]:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from components.improve.params import ImproveParams
 from components.manifest import MANIFEST_NAME, Manifest, fingerprint, read_manifest
 from components.params import Params
 from components.tracking.client import DatasetRecord, Point, Store, TrackingUnavailable, connect
-from components.tracking.identity import flat_params, provenance_tags, run_key
+from components.tracking.identity import arm_origin, flat_params, provenance_tags, run_key
 from components.tracking.params import TrackingParams
 from components.tracking.samples import sample_table
 from components.tracking.state import RunState, State, load_state, locked, save_state
@@ -24,9 +25,11 @@ from components.tracking.workspace import (
     Reading,
     arm_names,
     arm_readings,
+    evaluated_policy,
     evaluation_names,
     evaluation_readings,
     iteration_directory,
+    origin_of,
 )
 
 __all__ = ["KEY_TAG", "RETRAIN", "SyncReport", "TrackingUnavailable", "sync"]
@@ -89,12 +92,15 @@ def sync(
         store = connect(tracking)
         path = state / f"{key[:16]}.json"
         replay = _Replay(store, key, path, load_state(path, store.uri))
-        replay.retrain(params, workspace, reports, tags or {})
+        replay.retrain(params, workspace, tags or {})
         for name in arm_names(workspace):
-            replay.arm(name, workspace, (timings or state.parent / "timings") / f"{name}.jsonl")
+            if origin_of(workspace / "improve" / name) == arm_origin(params, name, workspace):
+                last = params[ImproveParams].iterations
+                replay.arm(name, workspace, (timings or state.parent / "timings") / f"{name}.jsonl", last)
         for name in evaluation_names(workspace):
-            replay.evaluation(name, workspace)
-        replay.finish(params, workspace, reports)
+            if evaluated_policy(workspace / "evaluation" / name) in replay.policies:
+                replay.evaluation(name, workspace)
+        replay.finish(params[ImproveParams].arms, workspace, reports)
         runs = {name: run.run_id for name, run in replay.state.runs.items()}
         return SyncReport(store.uri, store.experiment_id, runs, replay.points)
 
@@ -105,9 +111,11 @@ class _Replay:
     def __init__(self, store: Store, key: str, path: Path, state: State) -> None:
         self.store, self.key, self.path, self.state = store, key, path, state
         self.points = 0
+        self.policies: dict[str, str] = {}
+        """Digest -> directory of the policies of this retrain: an evaluation of any other is a former one's."""
 
-    def retrain(self, params: Params, workspace: Path, reports: Path, tags: Mapping[str, str]) -> None:
-        """The parent run: parameters, provenance, data sets, gates, the comparison and the promotion decision."""
+    def retrain(self, params: Params, workspace: Path, tags: Mapping[str, str]) -> None:
+        """The parent run: parameters, provenance, data sets and the gates that the data passed."""
         parent = self.state.runs.get(RETRAIN)
         if parent is not None and not self.store.is_active(parent.run_id):
             self.state.runs.clear()  # deleted, or another database: everything is replayed into new runs
@@ -119,17 +127,20 @@ class _Replay:
         self._datasets(run, workspace, ["train", "validation", "test"])
         for gate in sorted((workspace / "gates").glob(f"*/{MANIFEST_NAME}")):
             self._directory(run, gate.parent, f"gates/{gate.parent.name}")
-        self._directory(run, reports / "comparison", "comparison")
-        self._directory(run, workspace / "promotion", "promotion")
+        self._policy(workspace / "base")
 
-    def arm(self, name: str, workspace: Path, timings: Path) -> None:
-        """A child run: step metrics, timings and sampled rollouts of every evaluated iteration."""
+    def arm(self, name: str, workspace: Path, timings: Path, last: int) -> None:
+        """A child run: step metrics, timings, sampled rollouts; FINISHED with the policy of iteration ``last``."""
         arm = workspace / "improve" / name
         run = self._child("arm", name, _arm_start(arm))
         self._datasets(run, workspace, ["train", "validation"])
         self._send(run, arm_readings(arm, timings, run.marks))
         self._samples(run, arm)
-        if (arm / "history.json").is_file() and read_manifest(arm / "final") is not None:
+        for gate in sorted(arm.glob(f"iterations/*/gate/{MANIFEST_NAME}")):
+            self._directory(run, gate.parent, f"gates/{gate.parent.parent.name}")
+        final = read_manifest(arm / "final")
+        if final is not None and final.facts.get("version") == last and (arm / "history.json").is_file():
+            self._policy(arm / "final")
             self._finished(run, _modified(arm / "history.json"))
 
     def evaluation(self, name: str, workspace: Path) -> None:
@@ -141,13 +152,22 @@ class _Replay:
         self._send(run, evaluation_readings(directory, run.marks))
         self._finished(run, moment)
 
-    def finish(self, params: Params, workspace: Path, reports: Path) -> None:
-        """Mark the parent FINISHED when every arm is finished and compared, RUNNING before."""
-        arms = params.as_dict().get("improve", {}).get("arms", [])
-        children = [self.state.runs.get(f"arm/{name}") for name in arms]
-        complete = all(run is not None and run.done.get("status") == "FINISHED" for run in children)
-        if complete and (reports / "comparison" / MANIFEST_NAME).is_file():
-            self._finished(self.state.runs[RETRAIN], _modified(reports / "comparison" / MANIFEST_NAME))
+    def finish(self, arms: Sequence[str], workspace: Path, reports: Path) -> None:
+        """The comparison and the decision, once every arm of this retrain is evaluated; the parent is then FINISHED."""
+        expected = {f"evaluation/{name}" for name in ["base", *arms]} | {f"arm/{name}" for name in arms}
+        done = {name for name, run in self.state.runs.items() if run.done.get("status") == "FINISHED"}
+        if not expected <= done:
+            return
+        run, comparison = self.state.runs[RETRAIN], reports / "comparison"
+        self._directory(run, comparison, "comparison")
+        self._directory(run, workspace / "promotion", "promotion")
+        if read_manifest(comparison) is not None:
+            self._finished(run, _modified(comparison / MANIFEST_NAME))
+
+    def _policy(self, directory: Path) -> None:
+        manifest = read_manifest(directory)
+        if manifest is not None:
+            self.policies[manifest.digest] = str(directory)
 
     def _child(self, role: str, name: str, moment: int) -> RunState:
         parent = self.state.runs[RETRAIN].run_id
@@ -196,7 +216,7 @@ class _Replay:
         for number in sorted({1} | evaluated):
             scored = iteration_directory(arm, number) / "scored"
             target = f"rollouts/{number:06d}.json"
-            if target not in run.done and (scored / MANIFEST_NAME).is_file():
+            if target not in run.done and number > 0 and (scored / MANIFEST_NAME).is_file():
                 self._table(run, sample_table(scored / "scored.parquet"), target)
 
     def _table(self, run: RunState, table: str, target: str) -> None:

@@ -13,11 +13,20 @@ from typing import Any, cast
 from components.errors import PolyEpoError
 from components.manifest import MANIFEST_NAME
 
-__all__ = ["Reading", "arm_names", "arm_readings", "evaluation_names", "evaluation_readings", "iteration_directory"]
+__all__ = [
+    "Reading",
+    "arm_names",
+    "arm_readings",
+    "evaluated_policy",
+    "evaluation_names",
+    "evaluation_readings",
+    "iteration_directory",
+    "origin_of",
+]
 
 # Directory of one iteration -> prefix of its metrics' names.
-_STEPS = {"scored": "scoring/", "update": "", "evaluation": "validation/"}
-_TIMED = {"rollout": "rollouts", "score": "scored", "update": "update", "evaluate": "evaluation"}
+_STEPS = {"rollouts": "rollout/", "scored": "scoring/", "update": "", "evaluation": "validation/"}
+_TIMED = {"gate": "gate", "rollout": "rollouts", "score": "scored", "update": "update", "evaluate": "evaluation"}
 _METRICS = "metrics.json"
 _AT_K = re.compile(r"(?P<name>\w+?)_at_(?P<k>\d+)(?P<rest>.*)")  # after `_legal`: pass@8 is pass_at_8
 _BAD_CHARACTERS = re.compile(r"[^\w.\- :/]")
@@ -66,14 +75,24 @@ def arm_readings(arm: Path, timings: Path, marks: Mapping[str, int]) -> list[Rea
     for name, prefix in _STEPS.items():
         for number in numbers:
             directory = iteration_directory(arm, number) / name
-            if number > marks.get(name, 0) and (directory / MANIFEST_NAME).is_file():
+            if number > marks.get(name, -1) and (directory / MANIFEST_NAME).is_file():
                 values = {prefix + key: value for key, value in _metrics(directory).items()}
                 readings.append(Reading(name, number, directory / _METRICS, values))
     return [reading for reading in readings if reading.values] + _timing_readings(arm, timings, marks)
 
 
+def origin_of(arm: Path) -> str:
+    """The run that the arm directory belongs to (its origin.json); "" when it belongs to none yet."""
+    return str(_document(arm / "origin.json").get("run", ""))
+
+
+def evaluated_policy(evaluation: Path) -> str:
+    """Digest of the policy that an evaluation directory measured."""
+    return str(_document(evaluation / _METRICS).get("policy", ""))
+
+
 def evaluation_readings(evaluation: Path, marks: Mapping[str, int]) -> list[Reading]:
-    """Metrics of one evaluation: scalars at step 0; a curve over k (``name@k``) also as ``name_by_k`` with step k.
+    """Metrics of one evaluation: scalars at step 0; those of ``name@k`` also as ``name_by_k`` with step k.
 
     The second form makes MLflow draw the whole pass@k curve with k on its step axis.
     """
@@ -102,9 +121,9 @@ def _timing_readings(arm: Path, timings: Path, marks: Mapping[str, int]) -> list
     found: dict[tuple[str, int], Reading] = {}
     for line in timings.read_text(encoding="utf-8").splitlines():
         entry = _timing(line)
-        step, number = str(entry.get("step", "")), int(entry.get("iteration", 0))
+        step, number = str(entry.get("step", "")), int(entry.get("iteration", -1))
         manifest = iteration_directory(arm, number) / _TIMED.get(step, step) / MANIFEST_NAME
-        if not step or number <= marks.get(f"timing/{step}", 0) or not manifest.is_file():
+        if not step or number <= marks.get(f"timing/{step}", -1) or not manifest.is_file():
             continue
         values = {
             f"timing/{step}/{_legal(key)}": float(value)
@@ -124,22 +143,27 @@ def _timing(line: str) -> dict[str, Any]:
 
 
 def _metrics(directory: Path) -> dict[str, float]:
-    path = directory / _METRICS
+    return dict(_scalars("", _document(directory / _METRICS)))
+
+
+def _document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}  # this step has no metrics, or its directory is being replaced: the next sync sees it
+        return {}  # there is none, or its directory is being replaced: the next sync sees it
     except ValueError as error:
         raise PolyEpoError(
-            f"not JSON: {error}", where=str(path), remedy=f"remove {directory} and run its stage again"
+            f"not JSON: {error}", where=str(path), remedy=f"remove {path.parent} and run its stage again"
         ) from error
-    return dict(_scalars("", document))
+    return document if isinstance(document, dict) else {}
 
 
 def _scalars(prefix: str, value: object) -> Iterator[tuple[str, float]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _scalars(f"{prefix}/{_legal(str(key))}" if prefix else _legal(str(key)), item)
+            # An interval's middle is the metric itself: {"pass@1": {"value", "low", "high"}}.
+            name = prefix if prefix and key == "value" else "/".join(filter(None, [prefix, _legal(str(key))]))
+            yield from _scalars(name, item)
     elif prefix and _is_number(value):
         yield prefix, float(cast(float, value))
 

@@ -10,21 +10,28 @@ from pathlib import Path
 
 import pytest
 
+from components.improve.session import Session
+from components.params import parse_params
 from components.tracking import client as client_module
 from components.tracking.client import Store, TrackingUnavailable, connect
+from components.tracking.identity import arm_origin
 from components.tracking.params import TrackingParams
 from components.tracking.sync import sync
+from components.tracking.workspace import origin_of
 from tests.unit.tracking import synthetic
 
 
 class Place:
     """A workspace with its reports, state and store below one directory."""
 
-    def __init__(self, root: Path, uri: str) -> None:
+    def __init__(self, root: Path, uri: str, *, fresh: bool = True) -> None:
         self.root, self.workspace, self.reports = root, root / "workspace", root / "reports"
         self.state = root / "state" / "tracking"
         self.params = synthetic.make_params(root, uri=uri, experiment=str(root))
-        synthetic.make_base(self.workspace)
+        if fresh:
+            synthetic.make_base(self.workspace)
+            for arm in ("grpo", "poly_epo"):
+                synthetic.claim_arm(self.params, self.workspace, arm)
 
     def sync(self, **tags):
         return sync(self.params, workspace=self.workspace, reports=self.reports, state=self.state, tags=tags)
@@ -78,6 +85,8 @@ def test_a_whole_retrain_is_recorded(place):
     place.fill()
     for arm in ("grpo", "poly_epo"):
         synthetic.finish_arm(place.workspace, arm)
+        synthetic.add_evaluation(place.workspace, arm, synthetic.rewards_with_rate(0.5))
+    synthetic.add_evaluation(place.workspace, "base", synthetic.rewards_with_rate(0.1))
     synthetic.add_comparison(place.reports)
     report = place.sync(flow_run_id="flow-1")
     client = place.store.client
@@ -101,6 +110,40 @@ def test_a_whole_retrain_is_recorded(place):
     assert rows["arm grpo", "loss", 3] == [(pytest.approx(1 / 3), 1000 * int(metrics.stat().st_mtime))]
     assert rows["arm grpo", "timing/rollout/seconds", 4][0][0] == 2.0
     assert all(len(found) == 1 for found in rows.values())
+
+
+def test_what_a_former_retrain_left_is_not_this_ones(place):
+    """The same workspace with new parameters: arms, evaluations and reports are stale until they are made again."""
+    place.fill()
+    for arm in ("grpo", "poly_epo"):
+        synthetic.finish_arm(place.workspace, arm)
+        synthetic.add_evaluation(place.workspace, arm, synthetic.rewards_with_rate(0.5))
+    synthetic.add_evaluation(place.workspace, "base", synthetic.rewards_with_rate(0.1))
+    synthetic.add_comparison(place.reports)
+    old = place.params.as_dict()
+    changed = old | {"training": old["training"] | {"learning_rate": 0.5}}
+    changed["registry"]["gate"]["margins"] = {1: 0.0}
+    params = parse_params(changed | {"tracking": old["tracking"]})
+    report = sync(params, workspace=place.workspace, reports=place.reports, state=place.state)
+    assert set(report.runs) == {"retrain", "evaluation/base"}
+    parent = place.store.client.get_run(report.runs["retrain"])
+    assert parent.info.status == "RUNNING"
+    assert place.store.client.list_artifacts(parent.info.run_id, "comparison") == []
+
+
+def test_origin_is_what_the_improve_session_writes(place):
+    out = place.workspace / "improve" / "grpo"
+    (out / "origin.json").unlink()
+    with Session.open(
+        place.params,
+        arm="grpo",
+        base=place.workspace / "base",
+        problems=place.workspace / "data",
+        out=out,
+        state=place.root / "state",
+    ):
+        assert origin_of(out) == arm_origin(place.params, "grpo", place.workspace)
+    assert arm_origin(place.params, "unknown", place.workspace) is None
 
 
 def test_a_run_in_progress_grows_and_costs_little_when_nothing_is_new(place):

@@ -8,21 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
 
+from components.evaluation import distinct_correct, pass_at_k
+from components.evaluation.evaluate import content_digest
 from components.manifest import publish, write_json
-from components.params import Params, Section
-from components.records import SCORED_ROLLOUT, write_records
-from components.registry.params import GateMargins, RegistryParams
-from components.tracking.params import TrackingParams
+from components.params import Params, parse_params
+from components.records import PROBLEM, SCORED_ROLLOUT, Problem, problems_to_table, write_records
+from components.registry.params import GateMargins
+from components.tracking.identity import arm_origin
 
+ROOT = Path(__file__).parents[3]
 MOMENT = 1_700_000_000  # seconds since 1970: modification time of the first file
-
-
-class Improve(Section):
-    """Stands for the section ``improve``: tracking asks it for the arms alone."""
-
-    arms: list[str]
-    iterations: int = 4
 
 
 def make_params(
@@ -33,23 +31,30 @@ def make_params(
     experiment: str = "unit",
     gate: GateMargins | None = None,
 ) -> Params:
-    return Params(
-        {
-            "improve": Improve(arms=arms or ["grpo", "poly_epo"]),
-            "tracking": TrackingParams(uri=uri or f"sqlite:///{tmp}/state/mlflow.db", experiment=experiment),
-            "registry": RegistryParams(gate=gate or GateMargins(margins={1: 0.0, 8: -0.05}, min_problems=10)),
-        }
-    )
+    """Real parameters: the project's defaults with a store below ``tmp``."""
+    document = yaml.safe_load(Path(ROOT / "params.yaml").read_text(encoding="utf-8"))
+    document["improve"] |= {"arms": arms or ["grpo", "poly_epo"], "iterations": 4}
+    document["evaluation"]["bootstrap_draws"] = 200
+    document["tracking"] = {"uri": uri or f"sqlite:///{tmp}/state/mlflow.db", "experiment": experiment}
+    chosen = gate or GateMargins(margins={1: 0.0, 8: -0.05}, min_problems=10)
+    document["registry"] |= {"model": "unit", "gate": chosen.model_dump()}
+    return parse_params(document)
 
 
 def make_base(workspace: Path) -> None:
     with publish(workspace / "data", fingerprint="data") as directory:
         for split in ("train", "validation", "test"):
-            (directory / f"{split}.parquet").write_text(split)
+            problem = Problem(split, "x^2+1", "{}", "polynomial", split)
+            write_records(directory / f"{split}.parquet", problems_to_table([problem]), PROBLEM)
     with publish(workspace / "base", fingerprint="base") as directory:
         (directory / "model.safetensors").write_bytes(b"base weights")
     with publish(workspace / "gates" / "problems", fingerprint="gate") as directory:
         write_json(directory / "result.json", {"success": True, "failures": []})
+
+
+def add_base_evaluation_of_arm(workspace: Path, arm: str) -> None:
+    with publish(workspace / "improve" / arm / "iterations/000000/evaluation", fingerprint="0") as directory:
+        write_json(directory / "metrics.json", {"pass@1": 0.05})
 
 
 def add_iteration(workspace: Path, arm: str, number: int, *, evaluated: bool = False) -> None:
@@ -68,12 +73,39 @@ def add_iteration(workspace: Path, arm: str, number: int, *, evaluated: bool = F
         os.utime(path, (MOMENT + 100 * number + step, MOMENT + 100 * number + step))
 
 
+def claim_arm(params: Params, workspace: Path, arm: str) -> None:
+    """Write the origin.json that says which run the arm directory belongs to."""
+    directory = workspace / "improve" / arm
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / "origin.json", {"run": arm_origin(params, arm, workspace)})
+
+
 def finish_arm(workspace: Path, arm: str) -> None:
     directory = workspace / "improve" / arm
-    with publish(directory / "final", fingerprint=f"final {arm}") as final:
+    with publish(directory / "final", fingerprint=f"final {arm}", facts={"version": 4}) as final:
         (final / "model.safetensors").write_bytes(f"weights of {arm}".encode())
         (final / "config.json").write_text("{}")
     write_json(directory / "history.json", {"iterations": 4})
+
+
+def add_evaluation(workspace: Path, name: str, rewards: dict[str, list[float]], *, dataset: str = "test") -> None:
+    """An evaluation as the evaluation stage publishes it, of ``workspace/base`` or of the arm's final policy."""
+    policy = workspace / "base" if name == "base" else workspace / "improve" / name / "final"
+    samples = len(next(iter(rewards.values())))
+    correct = np.array([int(sum(values)) for values in rewards.values()])
+    columns = {"problem_id": list(rewards), "samples": [samples] * len(rewards), "correct": correct}
+    columns |= {f"pass@{k}": pass_at_k(samples, correct, k) for k in (1, 8)}
+    columns["distinct_correct"] = distinct_correct(samples, [[1] * count for count in correct], 8)
+    metrics = {
+        key: {"value": float(np.mean(values)), "low": float(np.mean(values)) - 0.1, "high": 1.0}
+        for key, values in columns.items()
+        if key.startswith("pass@")
+    }
+    conditions = {"problems": len(rewards), "samples": samples, "distinct_samples": 8, "confidence": 0.95}
+    identity = {"policy": content_digest(policy), "dataset": dataset}
+    with publish(workspace / "evaluation" / name, fingerprint=f"{identity}{correct.tolist()}") as directory:
+        pq.write_table(pa.table(columns), directory / "per_problem.parquet")
+        write_json(directory / "metrics.json", metrics | conditions | identity)
 
 
 def add_comparison(reports: Path) -> None:

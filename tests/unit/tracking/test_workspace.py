@@ -32,6 +32,13 @@ def test_marks_skip_what_was_sent_but_not_a_late_evaluation(tmp_path):
     assert {(r.stream, r.step) for r in readings} == {("scored", 2), ("evaluation", 1)}
 
 
+def test_the_evaluation_of_the_base_policy_is_step_0(tmp_path):
+    synthetic.add_base_evaluation_of_arm(tmp_path, "grpo")
+    (reading,) = arm_readings(tmp_path / "improve/grpo", tmp_path / "none", {})
+    assert (reading.step, dict(reading.values)) == (0, {"validation/pass_at_1": 0.05})
+    assert arm_readings(tmp_path / "improve/grpo", tmp_path / "none", {"evaluation": 0}) == []
+
+
 def test_timings_take_the_last_line_of_a_step_and_ignore_a_cut_one(tmp_path):
     synthetic.add_iteration(tmp_path, "grpo", 1)
     timings = tmp_path / "grpo.jsonl"
@@ -52,10 +59,10 @@ def test_timings_take_the_last_line_of_a_step_and_ignore_a_cut_one(tmp_path):
 
 def test_evaluation_becomes_scalars_and_a_curve_over_k(tmp_path):
     with publish(tmp_path / "base", fingerprint="x") as directory:
-        write_json(directory / "metrics.json", {"pass@1": 0.1, "pass@8": 0.5, "pass@8_low": 0.4, "problems": 81})
+        write_json(directory / "metrics.json", {"pass@1": 0.1, "pass@8": {"value": 0.5, "low": 0.4}, "problems": 81})
     readings = evaluation_readings(tmp_path / "base", {})
     curve = {r.step: dict(r.values) for r in readings if r.stream == "curve"}
-    assert curve == {1: {"pass_by_k": 0.1}, 8: {"pass_by_k": 0.5, "pass_by_k_low": 0.4}}
+    assert curve == {1: {"pass_by_k": 0.1}, 8: {"pass_by_k": 0.5, "pass_by_k/low": 0.4}}
     assert readings[-1].values["problems"] == 81.0
     assert evaluation_readings(tmp_path / "base", {"scalars": 0}) == []
 
