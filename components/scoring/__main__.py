@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ def main() -> None:
     problems = problems_from_table(read_records(arguments.problems, PROBLEM))
     with Scorer(params, objective) as scorer:
         batch = scorer.score(rollouts, problems)
-    content = fingerprint(params.model_dump(), objective, rollouts.num_rows)
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (arguments.rollouts, arguments.problems)]
+    content = fingerprint(params.model_dump(), objective, digests)
     with publish(arguments.out, fingerprint=content, facts={"rows": batch.table.num_rows}) as directory:
         write_records(directory / "scored.parquet", batch.table, SCORED_ROLLOUT)
         write_json(directory / "metrics.json", batch.metrics)
