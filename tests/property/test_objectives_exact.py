@@ -51,7 +51,7 @@ def test_poly_epo_equals_enumeration_for_every_small_group_and_set_size(size, n,
     np.testing.assert_allclose(advantages.sum(axis=1), 0, atol=1e-12)
 
 
-@settings(max_examples=3000, deadline=None, derandomize=True)
+@settings(max_examples=800, deadline=None, derandomize=True)
 @given(group=groups(largest=8), rule=st.booleans(), over=st.sampled_from(["all", "correct"]))
 def test_poly_epo_equals_plain_enumeration(group, rule, over):
     rewards, clusters, n = group
