@@ -28,7 +28,10 @@ def component_parser(description: str) -> argparse.ArgumentParser:
 
 def run_command(main: Callable[[], None]) -> None:
     """Run ``main`` and exit: 0, or 2 with the error's one line on standard error; other faults keep their traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # Progress of this project's own modules; libraries speak up from warnings on.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for name in ("components", "__main__"):
+        logging.getLogger(name).setLevel(logging.INFO)
     try:
         main()
     except PolyEpoError as error:
