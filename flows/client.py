@@ -12,18 +12,19 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from components.errors import PolyEpoError
 from flows.retrain import retrain
 from flows.runners.process import Interrupted
+from flows.settings import FlowSettings
 
 __all__ = ["drain", "run_retrain"]
 
 
 def run_retrain(*, force: bool, runner: str, jobs: int | None) -> dict[str, str]:
-    """`retrain` in this process, at most ``jobs`` stages at a time (None: all that are ready).
+    """`retrain` in this process, at most ``jobs`` stages at a time (None: as FlowSettings says).
 
     Raises:
         PolyEpoError: a stage failed, or the Prefect server did.
         Interrupted: SIGTERM came.
     """
-    task_runner: Any = ThreadPoolTaskRunner(max_workers=jobs)
+    task_runner: Any = ThreadPoolTaskRunner(max_workers=jobs or FlowSettings.from_environment().jobs)
     try:
         return retrain.with_options(task_runner=task_runner)(force=force, runner=runner)
     except TerminationSignal:

@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,14 @@ def improve(command: list[str]) -> dict[str, float]:
     return facts
 
 
+_SHOWN = ("reward_mean", "coverage", "distinct_correct", "signal_share", "entropy", "pass@1", "pass@8", "pass@32")
+"""The metrics of an iteration that its progress line shows; Prefect's log and MLflow have all of them."""
+
+
+def _line(metrics: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.3g}" for name, value in metrics.items())
+
+
 @contextmanager
 def _opened(options: argparse.Namespace, clock: _Clock) -> Iterator[Session]:
     # torch and transformers are imported here, in the arm's own process.
@@ -99,12 +107,14 @@ def _step_task(session: Session) -> Task[[Step], None]:
     @task(name="step", cache_policy=NO_CACHE, persist_result=False)
     def run_step(step: Step) -> None:
         metrics = session.run(step)
-        line = " ".join(f"{name}={value:.4g}" for name, value in metrics.items())
-        get_run_logger().info("%s %d: %s", step.name, step.iteration, line)
-        if step.name in ("update", "evaluate", "gate"):
-            sys.stdout.write(f"{step.name} {step.iteration}: {line}\n")
+        get_run_logger().info("%s: %s", step, _line(metrics))
+        shown.update({name: value for name, value in metrics.items() if name in _SHOWN})
+        if step.name in ("update", "evaluate"):
+            sys.stdout.write(f"iteration {step.iteration} {step.name}: {_line(shown)}\n")
             sys.stdout.flush()
+            shown.clear()
 
+    shown: dict[str, float] = {}
     return run_step
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.errors import PolyEpoError
@@ -39,13 +39,13 @@ class FlowSettings:
         retries: further attempts of a stage that was killed from outside (out of memory, lost node); a stage that
             fails by itself fails the same way again and is not retried.
         retry_delay: seconds before such an attempt.
-        jobs: stages that may run at the same time; None: all that are ready.
+        jobs: stages that may run at the same time; by default one per CPU of this process.
         runner: where a stage's work happens (flows/runners).
     """
 
     retries: int = 1
     retry_delay: float = 5.0
-    jobs: int | None = None
+    jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     runner: str = "local"
 
     @classmethod
@@ -55,11 +55,10 @@ class FlowSettings:
         Raises:
             PolyEpoError: a variable is not a number, or out of range.
         """
-        jobs = _number(environment, "POLY_EPO_JOBS", 0.0)
         return cls(
             retries=int(_number(environment, "POLY_EPO_RETRIES", cls.retries)),
             retry_delay=_number(environment, "POLY_EPO_RETRY_DELAY", cls.retry_delay),
-            jobs=int(jobs) or None,
+            jobs=int(_number(environment, "POLY_EPO_JOBS", 0)) or cls().jobs,
             runner=environment.get("POLY_EPO_RUNNER", cls.runner),
         )
 

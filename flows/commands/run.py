@@ -20,9 +20,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Run every stage, up to date or not.")] = False,
     runner: Annotated[str, typer.Option(help="Where the work happens.")] = "local",
     profile: Annotated[str, typer.Option(help="Merge profiles/NAME.yaml into params.yaml first.")] = "",
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Stages at the same time; default: all that are ready.")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Stages at the same time; default: one per CPU.")] = None,
 ) -> None:
     """Run the pipeline: data, base policy, GRPO and Poly-EPO side by side, evaluation, promotion.
 
