@@ -125,6 +125,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 def test_hostile_mathematics_is_survived_unrewarded_and_counted() -> None:
     with VerifierProcesses(params("math_verify", timeout_seconds=2.0)) as processes:
         outcomes = processes.judge_all([tagged(text) for text in HOSTILE])
