@@ -11,6 +11,7 @@ from components.errors import PolyEpoError
 from flows.commands import models, objective, params, profile, ui
 from flows.commands.run import run
 from flows.commands.serve import serve
+from flows.commands.sweep import sweep
 
 __all__ = ["app", "main"]
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(serve)
+app.command()(sweep)
 app.add_typer(ui.app, name="ui")
 app.add_typer(params.app, name="params")
 app.add_typer(profile.app, name="profile")
