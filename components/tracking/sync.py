@@ -36,6 +36,7 @@ __all__ = ["KEY_TAG", "RETRAIN", "SyncReport", "TrackingUnavailable", "sync"]
 
 KEY_TAG = "poly_epo.key"
 RETRAIN = "retrain"
+_TIP = "update "
 
 
 @dataclass
@@ -134,7 +135,9 @@ class _Replay:
         arm = workspace / "improve" / name
         run = self._child("arm", name, _arm_start(arm))
         self._datasets(run, workspace, ["train", "validation"])
-        self._send(run, arm_readings(arm, timings, run.marks))
+        if _redone(run, arm):
+            run.marks.clear()  # other content under the same parameters: newer code made it; its rows come on top
+        self._send(run, arm_readings(arm, timings, run.marks), _tip(arm))
         self._samples(run, arm)
         for gate in sorted(arm.glob(f"iterations/*/gate/{MANIFEST_NAME}")):
             self._directory(run, gate.parent, f"gates/{gate.parent.parent.name}")
@@ -149,7 +152,9 @@ class _Replay:
         moment = _modified(directory / MANIFEST_NAME)
         run = self._child("evaluation", name, moment)
         self._datasets(run, workspace, ["test"])
-        self._send(run, evaluation_readings(directory, run.marks))
+        manifest = read_manifest(directory)
+        if manifest is not None and run.done.get("content") != manifest.digest:
+            self._send(run, evaluation_readings(directory), {"content": manifest.digest})
         self._finished(run, moment)
 
     def finish(self, arms: Sequence[str], workspace: Path, reports: Path) -> None:
@@ -188,8 +193,8 @@ class _Replay:
             self._save()
         return run
 
-    def _send(self, run: RunState, readings: Sequence[Reading]) -> None:
-        """Send ``readings`` exactly once: stamps are saved first, marks after."""
+    def _send(self, run: RunState, readings: Sequence[Reading], done: Mapping[str, str]) -> None:
+        """Send ``readings`` exactly once: stamps are saved first, marks and ``done`` together after."""
         if not readings:
             return
         held = self.store.logged_steps(run.run_id) if run.recovered else set()
@@ -205,6 +210,9 @@ class _Replay:
         self.store.log_points(run.run_id, points)
         for reading in readings:
             run.marks[reading.stream] = max(reading.step, run.marks.get(reading.stream, 0))
+        for name in [name for name in run.done if name.startswith(_TIP)]:
+            del run.done[name]
+        run.done |= done
         run.pending.clear()
         run.recovered = False
         self.points += len(points)
@@ -272,6 +280,24 @@ def _first_moment(workspace: Path) -> int:
     """Start of the retrain: the oldest rollouts, or now when there are none."""
     first = [path.stat().st_mtime for path in workspace.glob(f"improve/*/iterations/000001/rollouts/{MANIFEST_NAME}")]
     return int(1000 * min(first, default=time.time()))
+
+
+def _redone(run: RunState, arm: Path) -> bool:
+    """Whether the iteration that was the newest at the last sending is published with another content now."""
+    for name in run.done:
+        if name.startswith(_TIP):
+            manifest = read_manifest(iteration_directory(arm, int(name.removeprefix(_TIP))) / "update")
+            return manifest is not None and manifest.digest != run.done[name]
+    return False
+
+
+def _tip(arm: Path) -> dict[str, str]:
+    """``update NUMBER`` -> digest of the arm's newest published update; empty when there is none."""
+    for directory in sorted(arm.glob(f"iterations/*/update/{MANIFEST_NAME}"), reverse=True):
+        manifest = read_manifest(directory.parent)
+        if manifest is not None:
+            return {f"{_TIP}{int(directory.parent.parent.name)}": manifest.digest}
+    return {}
 
 
 def _arm_start(arm: Path) -> int:

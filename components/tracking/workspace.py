@@ -91,13 +91,11 @@ def evaluated_policy(evaluation: Path) -> str:
     return str(_document(evaluation / _METRICS).get("policy", ""))
 
 
-def evaluation_readings(evaluation: Path, marks: Mapping[str, int]) -> list[Reading]:
+def evaluation_readings(evaluation: Path) -> list[Reading]:
     """Metrics of one evaluation: scalars at step 0; those of ``name@k`` also as ``name_by_k`` with step k.
 
     The second form makes MLflow draw the whole pass@k curve with k on its step axis.
     """
-    if marks.get("scalars") is not None:
-        return []
     file = evaluation / _METRICS
     scalars = _metrics(evaluation)
     curve: dict[int, dict[str, float]] = {}

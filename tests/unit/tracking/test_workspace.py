@@ -60,11 +60,10 @@ def test_timings_take_the_last_line_of_a_step_and_ignore_a_cut_one(tmp_path):
 def test_evaluation_becomes_scalars_and_a_curve_over_k(tmp_path):
     with publish(tmp_path / "base", fingerprint="x") as directory:
         write_json(directory / "metrics.json", {"pass@1": 0.1, "pass@8": {"value": 0.5, "low": 0.4}, "problems": 81})
-    readings = evaluation_readings(tmp_path / "base", {})
+    readings = evaluation_readings(tmp_path / "base")
     curve = {r.step: dict(r.values) for r in readings if r.stream == "curve"}
     assert curve == {1: {"pass_by_k": 0.1}, 8: {"pass_by_k": 0.5, "pass_by_k/low": 0.4}}
     assert readings[-1].values["problems"] == 81.0
-    assert evaluation_readings(tmp_path / "base", {"scalars": 0}) == []
 
 
 def test_damaged_metrics_name_the_file(tmp_path):
