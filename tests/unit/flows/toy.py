@@ -41,6 +41,9 @@ name, out, *inputs = sys.argv[1:]
 print("working on", name)
 if os.environ.get("TOY_FAIL") == name:
     sys.exit("error: the toy fails on purpose")
+if os.environ.get("TOY_KILL_ONCE") == name and not pathlib.Path("killed").exists():
+    pathlib.Path("killed").touch()
+    os.kill(os.getpid(), 9)
 time.sleep(float(os.environ.get("TOY_SLEEP", 0.3 if name == "slow" else 0)))
 target = pathlib.Path(out)
 target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +89,48 @@ def run(root: Path, *argv: str, check: bool = True, **extra: str) -> subprocess.
     """Run a command in the project."""
     return subprocess.run(
         argv, cwd=root, env={**environment(), **extra}, check=check, capture_output=True, text=True, timeout=300
+    )
+
+
+LAUNCH = """\
+import sys
+from pathlib import Path
+from components.errors import PolyEpoError
+from flows.launch import launch
+from flows.runners.process import Interrupted
+try:
+    outcomes = launch(Path.cwd())
+except PolyEpoError as error:
+    sys.exit(f"error: {error.line()}")
+except Interrupted:
+    sys.exit(130)
+print(" ".join(f"{name}={outcome}" for name, outcome in outcomes.items()))
+"""
+"""What `poly-epo run` does, without its check of params.yaml, which the toy's is not."""
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def launch_argv() -> list[str]:
+    """The command that runs the flow `retrain` on the project in the current directory."""
+    return [sys.executable, "-c", LAUNCH]
+
+
+def launch_env(api_url: str, **extra: str) -> dict[str, str]:
+    """Its environment: the Prefect server to use, this repository's modules."""
+    python_path = os.pathsep.join(filter(None, [extra.pop("PYTHONPATH", ""), str(REPOSITORY)]))
+    return {**environment(), "PREFECT_API_URL": api_url, "PYTHONPATH": python_path, **extra}
+
+
+def launch(root: Path, api_url: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run the flow `retrain` on the project at ``root`` to its end."""
+    return subprocess.run(
+        launch_argv(),
+        cwd=root,
+        env=launch_env(api_url, **extra),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
