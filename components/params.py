@@ -10,6 +10,7 @@ is allowed. Overlays (profiles/*.yaml) have the same shape and replace single ke
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.errors import PolyEpoError
+from components.validation import fault_of
 
 __all__ = ["SECTIONS", "Params", "Section", "load_params", "merge_overlay", "parse_params"]
 
@@ -55,7 +57,7 @@ class Params:
     def __getitem__(self, kind: type[S]) -> S:
         for section in self._sections.values():
             if type(section) is kind:
-                return cast(S, section)
+                return section
         raise KeyError(kind.__name__)
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,12 +72,14 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         PolyEpoError: the file is missing, is not YAML, or any value in it is not allowed.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  (a SafeLoader)
     except FileNotFoundError as error:
         raise PolyEpoError(
             "params file not found", where=str(path), remedy="run from the project's root or pass --params"
         ) from error
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise PolyEpoError(f"cannot be read: {error.strerror}", where=str(path), remedy="mend the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PolyEpoError(f"not valid YAML: {error}", where=str(path), remedy="mend the line it names") from error
     return parse_params(document, where=str(path))
 
@@ -84,7 +88,7 @@ def parse_params(document: object, *, where: str = "params") -> Params:
     """Check a whole params document (section name -> values); ``where`` names it in errors."""
     if not isinstance(document, dict):
         raise PolyEpoError("params must be a mapping of sections", where=where, value=type(document).__name__)
-    unknown = sorted(set(document) - set(SECTIONS))
+    unknown = [name for name in document if name not in SECTIONS]
     if unknown:
         raise PolyEpoError(f"unknown section {unknown[0]!r}", where=where, remedy=f"known: {', '.join(SECTIONS)}")
     sections = {name: _parse_section(name, document.get(name, {}), where) for name in SECTIONS}
@@ -98,13 +102,32 @@ def parse_params(document: object, *, where: str = "params") -> Params:
 
 
 def merge_overlay(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the keys of ``overlay`` replaced, mappings merged key by key, lists replaced whole."""
+    """``base`` with the keys of ``overlay`` replaced, mappings merged key by key, lists replaced whole.
+
+    A mapping of another ``kind`` replaces the old one whole: the keys of the old kind mean nothing to the new.
+    """
     merged = dict(base)
     for key, value in overlay.items():
         old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge_overlay(cast(Mapping[str, Any], old), value) if both else value
+        mergeable = isinstance(old, Mapping) and isinstance(value, Mapping) and not _other_kind(old, value)
+        merged[key] = merge_overlay(cast(Mapping[str, Any], old), value) if mergeable else value
     return merged
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as DVC reads the same file: ``1e-6`` is a number (for YAML 1.1 it would be text)."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: list(known) for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _other_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return "kind" in old and "kind" in new and old["kind"] != new["kind"]
 
 
 def _parse_section(name: str, values: object, where: str) -> BaseModel:
@@ -113,11 +136,4 @@ def _parse_section(name: str, values: object, where: str) -> BaseModel:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join([name, *(str(part) for part in first["loc"])])
-        remedy = "see the comments in params.yaml"
-        if first["type"] == "extra_forbidden":
-            raise PolyEpoError(
-                f"unknown key {key!r}", where=where, remedy=f"known keys of {name}: {', '.join(model.model_fields)}"
-            ) from error
-        raise PolyEpoError(f"{key}: {first['msg']}", where=where, value=first["input"], remedy=remedy) from error
+        raise fault_of(name, model, error.errors()[0], where=where) from error
