@@ -120,7 +120,7 @@ class _Replay:
         parent = self.state.runs.get(RETRAIN)
         if parent is not None and not self.store.is_active(parent.run_id):
             self.state.runs.clear()  # deleted, or another database: everything is replayed into new runs
-        run = self._run(RETRAIN, "retrain", {}, _first_moment(workspace))
+        run = self._run(RETRAIN, f"retrain {self.key[:8]}", {}, _first_moment(workspace))
         flat = flat_params(params)
         self._once(run, "params", fingerprint(flat), lambda: self.store.log_params(run.run_id, flat))
         told = provenance_tags(params) | {str(k): str(v) for k, v in tags.items()}
