@@ -8,24 +8,29 @@ verdict and cluster), ``per_problem.parquet`` (every metric for each problem: wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.errors import PolyEpoError
 from components.evaluation.measure import VERIFIED, Measurement, measure
 from components.evaluation.params import EvaluationParams
+from components.evaluation.top_up import complete_rollouts, first_samples, stored_rollouts
 from components.manifest import fingerprint, is_published, publish, read_manifest, write_json
-from components.records import PROBLEM, ROLLOUT, problems_from_table, read_records, write_records
+from components.records import PROBLEM, ROLLOUT, Problem, problems_from_table, read_records, write_records
 from components.rollout.engine import RolloutEngine
 from components.scoring.params import ScoringParams
 from components.scoring.verification import Verification
 
-__all__ = ["METRICS_NAME", "content_digest", "evaluate"]
+__all__ = ["METRICS_NAME", "content_digest", "evaluate", "prompts_digest", "publish_measured"]
 
 METRICS_NAME = "metrics.json"
+
+# Sampling is never truncated or tempered unless the rollout settings say so: stated because numbers depend on it.
+_SAMPLING_DEFAULTS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": None}
 
 
 def evaluate(
@@ -37,8 +42,12 @@ def evaluate(
     scoring: ScoringParams,
     engine: Callable[[], RolloutEngine],
     rollout_settings: dict[str, Any],
+    top_up: bool = False,
 ) -> bool:
     """Sample, verify and measure; publish ``out``. Does nothing where that very content stands already.
+
+    Samples that ``out`` holds are used again where they are what this call would draw: other ks, another verifier
+    or other intervals never cost a new sample.
 
     Args:
         policy: policy directory.
@@ -46,8 +55,10 @@ def evaluate(
         out: directory to publish.
         params: section ``evaluation``.
         scoring: section ``scoring``.
-        engine: makes the rollout engine; called only when there is something to do.
+        engine: makes the rollout engine; called only when there is something to sample.
         rollout_settings: what else decides the completions, for the fingerprint.
+        top_up: sample only what is missing to ``params.samples`` and keep every sample ``out`` has. Without it the
+            result is independent of what was there before, as a stage's must be.
 
     Returns:
         Whether anything was done.
@@ -60,18 +71,61 @@ def evaluate(
     if is_published(out, content):
         return False
     problems = problems_from_table(read_records(problems_file, PROBLEM))
-    sampler = engine()
-    sampler.load_policy(policy, 0)
-    rollouts = sampler.sample(problems, group_size=params.samples, seed=params.seed)
+    sampling = {"policy": policy_digest, "dataset": dataset_digest, "seed": params.seed, "rollout": rollout_settings}
+    stored = stored_rollouts(out, sampling, exactly=None if top_up else params.samples)
+
+    def loaded() -> RolloutEngine:
+        sampler = engine()
+        sampler.load_policy(policy, 0)
+        return sampler
+
+    rollouts = complete_rollouts(stored, problems, params.samples, seed=params.seed, engine=loaded)
+    publish_measured(
+        out,
+        rollouts,
+        problems,
+        params=params,
+        scoring=scoring,
+        content=content,
+        conditions={**_sampling(rollout_settings), "dataset": dataset_digest, "policy": policy_digest},
+        facts={"sampling": sampling, "chunks": _chunks(out, stored, rollouts, len(problems))},
+    )
+    return True
+
+
+def publish_measured(
+    out: Path,
+    rollouts: pa.Table,
+    problems: list[Problem],
+    *,
+    params: EvaluationParams,
+    scoring: ScoringParams,
+    content: str,
+    conditions: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> None:
+    """Measure the first ``params.samples`` completions of each problem and publish them with all of ``rollouts``.
+
+    Args:
+        content: fingerprint of the directory.
+        conditions: what metrics.json is to say about sampling and inputs.
+        facts: further facts of the manifest.
+    """
     with Verification(scoring) as verification:
-        measurement = measure(rollouts, problems, verification, scoring, params)
-    metrics = _metrics(measurement, params) | {"dataset": dataset_digest, "policy": policy_digest}
-    with publish(out, fingerprint=content, facts={"problems": len(problems), "samples": params.samples}) as directory:
+        measurement = measure(first_samples(rollouts, params.samples), problems, verification, scoring, params)
+    judged = {
+        "verifier": scoring.verifier,
+        "clusterer": scoring.clusterer,
+        "correct_reward": scoring.correct_reward,
+        "prompts": prompts_digest(problems),
+    }
+    metrics = _metrics(measurement, params) | judged | dict(conditions)
+    facts = {"problems": len(problems), "samples": params.samples, **facts}
+    with publish(out, fingerprint=content, facts=facts) as directory:
         write_records(directory / "rollouts.parquet", rollouts, ROLLOUT)
         write_records(directory / "verified.parquet", measurement.verified, VERIFIED)
         pq.write_table(measurement.per_problem, directory / "per_problem.parquet", compression="zstd")
         write_json(directory / METRICS_NAME, metrics)
-    return True
 
 
 def content_digest(path: Path) -> str:
@@ -94,16 +148,32 @@ def content_digest(path: Path) -> str:
     return fingerprint([(file.relative_to(path).as_posix(), content_digest(file)) for file in files])
 
 
+def prompts_digest(problems: list[Problem]) -> str:
+    """Hex sha256 of what is asked, whatever the order: two evaluations compare only where it is the same."""
+    return fingerprint("prompts", sorted((problem.problem_id, problem.prompt) for problem in problems))
+
+
 def _metrics(measurement: Measurement, params: EvaluationParams) -> dict[str, Any]:
     """metrics.json: intervals by metric, then the conditions under which they hold."""
-    # Sampling is never truncated or tempered (components.rollout.params): stated because numbers depend on it.
     conditions = {
         "problems": measurement.per_problem.num_rows,
         "samples": params.samples,
+        "ks": params.ks,
         "distinct_samples": params.distinct_samples,
         "confidence": params.confidence,
-        "temperature": 1.0,
-        "top_p": 1.0,
     }
     intervals: dict[str, Any] = dict(measurement.intervals(params))
     return intervals | conditions | measurement.counts
+
+
+def _sampling(rollout_settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: rollout_settings.get(name, default) for name, default in _SAMPLING_DEFAULTS.items()}
+
+
+def _chunks(out: Path, stored: pa.Table | None, rollouts: pa.Table, problems: int) -> list[int]:
+    """Samples per problem drawn by each call so far, e.g. [64, 192] after a top-up from 64 to 256."""
+    total = rollouts.num_rows // max(problems, 1)
+    manifest = read_manifest(out) if stored is not None else None
+    before = list(manifest.facts["chunks"]) if manifest is not None else []
+    left = total - sum(before)
+    return [*before, left] if left else before
