@@ -75,8 +75,6 @@ def test_a_larger_evaluation_keeps_every_old_sample_and_draws_the_rest(evaluated
     assert kept.combine_chunks().equals(before.combine_chunks())
     rows = after.select(["problem_id", "sample_index"]).to_pylist()
     keys = [(row["problem_id"], row["sample_index"]) for row in rows]
-        (row["problem_id"], row["sample_index"]) for row in after.select(["problem_id", "sample_index"]).to_pylist()
-    ]
     assert keys == [(f"p{problem:03d}", index) for problem in range(5) for index in range(24)]
     manifest = read_manifest(evaluated.out)
     assert manifest is not None
