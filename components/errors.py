@@ -30,7 +30,7 @@ class PolyEpoError(Exception):
             parts.append(f"(got {shown if len(shown) <= 200 else shown[:197] + '...'})")
         if self.remedy:
             parts.append(f"-> {self.remedy}")
-        return " ".join(" ".join(parts).split("\n"))
+        return " ".join(" ".join(parts).splitlines())
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments: the default pickling (used between processes) would lose them.

@@ -2,7 +2,8 @@
 
 A stage writes its files into a temporary directory beside the target, every file is fsynced and hashed,
 ``manifest.json`` is written last, and one rename makes the whole directory visible. A process killed at any
-moment leaves either the old state, the new state, or a temporary directory that the next run removes.
+moment leaves the old content, the new content or, for the instant between two renames, no manifest and so
+nothing; a temporary directory left beside it is removed by the next run.
 
     with publish(workspace / "scored", fingerprint=fp) as directory:
         write_records(directory / "scored.parquet", table, SCORED_ROLLOUT)
@@ -81,11 +82,11 @@ def publish(target: Path, *, fingerprint: str, facts: Mapping[str, Any] | None =
     ``facts`` may be a dict that the block goes on filling: it is read when the block has ended. An existing
     ``target`` (stale or complete) is replaced. If the block raises, nothing of it is left behind.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp")
-    _remove(temporary)
-    temporary.mkdir()
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
+        temporary.mkdir()
         yield temporary
         files = {
             path.relative_to(temporary).as_posix(): {"sha256": _sha256(path), "bytes": path.stat().st_size}
@@ -134,9 +135,7 @@ def read_manifest(target: Path, *, verify: bool = False) -> Manifest | None:
     for name, entry in manifest.files.items():
         file = target / name
         damaged = (
-            not file.is_file()
-            or file.stat().st_size != entry["bytes"]
-            or (verify and _sha256(file) != entry["sha256"])
+            not file.is_file() or file.stat().st_size != entry["bytes"] or (verify and _sha256(file) != entry["sha256"])
         )
         if damaged:
             raise PolyEpoError(

@@ -125,12 +125,18 @@ def problems_from_table(table: pa.Table) -> list[Problem]:
 
 
 def write_records(path: Path, table: pa.Table, schema: pa.Schema) -> None:
-    """Write ``table`` as Parquet; the same rows always give the same bytes.
+    """Write ``table`` as Parquet; the same rows always give the same bytes, however the table is chunked.
 
     Raises:
-        PolyEpoError: the table's columns are not those of ``schema``.
+        PolyEpoError: the table's columns are not those of ``schema``, or a value is missing where one must be.
     """
     _check_schema(table.schema, schema, str(path))
+    for field in schema:
+        if not field.nullable and table[field.name].null_count:
+            raise PolyEpoError(
+                f"column {field.name!r} has missing values", where=str(path), remedy="every row must have one"
+            )
+    table = table.combine_chunks()
     pq.write_table(table.select(schema.names).cast(schema), path, compression="zstd", write_statistics=False)
 
 
@@ -147,7 +153,7 @@ def read_records(path: Path, schema: pa.Schema, *, columns: Sequence[str] | None
         raise PolyEpoError(
             "file not found", where=str(path), remedy="run the stage that makes it, or `dvc pull`"
         ) from error
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise PolyEpoError(
             f"not a readable Parquet file: {error}", where=str(path), remedy="remove it and run its stage again"
         ) from error

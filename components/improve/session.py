@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ class Session:
         run = fingerprint(settings.identity(), digest_of(base), digest_of(problems))
         workspace = ArmWorkspace(out, base, run)
         with _alone(out, state / "locks"):
-            workspace.claim()
+            workspace.claim(settings.improve.iterations)
             with ArmSteps(settings, workspace, problems, state / "data_docs") as steps:
                 yield cls(settings, workspace, steps, state / "timings" / f"{arm}.jsonl")
 
@@ -92,6 +93,7 @@ class Session:
         )
         for place, step in enumerate(steps):
             if not self._workspace.is_done(step):
+                self._workspace.check_version(step.reads_version)
                 return steps[place:]
         return []
 
@@ -110,13 +112,13 @@ class Session:
     def finish(self) -> None:
         """Publish the last policy as ``final`` and write history.json; to be called when no step is pending."""
         last = self._settings.improve.iterations
+        self._workspace.check_version(last)
         policy = self._workspace.policy(last)
         made_from = fingerprint("final", digest_of(policy))
         if not is_published(self._workspace.final, made_from):
             with publish(self._workspace.final, fingerprint=made_from, facts={"version": last}) as directory:
-                for file in policy.iterdir():
-                    if file.name != MANIFEST_NAME:
-                        os.link(file, directory / file.name)
+                without_manifest = shutil.ignore_patterns(MANIFEST_NAME)
+                shutil.copytree(policy, directory, ignore=without_manifest, copy_function=os.link, dirs_exist_ok=True)
         write_history(self._workspace, last)
         self._workspace.prune(keep={last})
 

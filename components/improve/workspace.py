@@ -42,6 +42,11 @@ class Step:
     def __str__(self) -> str:
         return f"{self.name}-{self.iteration:06d}"
 
+    @property
+    def reads_version(self) -> int:
+        """The version of the policy that the step, or the next one that needs a policy, starts from."""
+        return self.iteration if self.name == "evaluate" else self.iteration - 1
+
 
 @dataclass(frozen=True)
 class ArmWorkspace:
@@ -81,23 +86,56 @@ class ArmWorkspace:
         return fingerprint(self.run, str(step), before)
 
     def is_done(self, step: Step) -> bool:
-        """Whether ``step`` is published and hangs on the chain.
+        """Whether ``step`` is published and hangs on the chain; its files are hashed again.
 
         Raises:
             PolyEpoError: it is published but damaged.
         """
-        manifest = read_manifest(self.step(step))
+        manifest = read_manifest(self.step(step), verify=True)
         return manifest is not None and manifest.fingerprint == self.expected(step)
 
-    def claim(self) -> None:
-        """Make the directory this run's: what another run left in it is no start for this one and is removed."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        origin = self.root / "origin.json"
-        if origin.is_file() and json.loads(origin.read_text(encoding="utf-8")) == {"run": self.run}:
+    def check_version(self, version: int) -> None:
+        """Make sure that the policy of ``version`` and its optimizer are those that the update made.
+
+        Raises:
+            PolyEpoError: one of them is missing, damaged or another.
+        """
+        if version == 0:
             return
-        origin.unlink(missing_ok=True)
+        update = read_manifest(self.step(Step(version, "update")))
+        for name, directory in (("policy", self.policy(version)), ("trainer", self.trainer(version))):
+            manifest = read_manifest(directory, verify=True)
+            if manifest is None or update is None or manifest.digest != update.facts[name]:
+                raise PolyEpoError(
+                    f"not what the update of iteration {version} made",
+                    where=str(directory),
+                    remedy=f"`dvc pull` it, or remove {self.root} and run the same command again: the arm starts anew",
+                )
+
+    def claim(self, iterations: int) -> None:
+        """Make the directory this run's: what another run left in it is no start for this one and is removed.
+
+        So is what a run of more than ``iterations`` left: the policies on its way are not kept.
+
+        Raises:
+            PolyEpoError: the directory holds files, but is no workspace of an arm.
+        """
+        origin = self.root / "origin.json"
+        self.root.mkdir(parents=True, exist_ok=True)
+        if not origin.is_file() and any(path.name != f".{origin.name}.tmp" for path in self.root.iterdir()):
+            raise PolyEpoError(
+                "not the workspace of an arm, and not empty: nothing in it is touched",
+                where=str(self.root),
+                remedy="name a new directory, or empty this one",
+            )
+        longest = max((int(path.name) for path in self.root.glob("iterations/[0-9]*")), default=0)
+        if origin.is_file() and _document(origin) == {"run": self.run} and longest <= iterations:
+            return
+        # Killed from here on, the directory is known as an arm's, but as no run's.
+        write_json(origin, {"run": ""})
         for path in self.root.iterdir():
-            _remove(path)
+            if path != origin:
+                _remove(path)
         write_json(origin, {"run": self.run})
 
     def prune(self, keep: set[int]) -> None:
@@ -130,6 +168,13 @@ def _source(step: Step) -> Step | None:
         return Step(step.iteration, "score")
     version = step.iteration if step.name == "evaluate" else step.iteration - 1
     return Step(version, "update") if version else None
+
+
+def _document(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
 
 
 def _remove(path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
+import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from components.errors import PolyEpoError
@@ -40,11 +41,23 @@ def open_source(params: PolicyParams, texts: Iterable[str]) -> tuple[PreTrainedM
 
 def _open_gguf(source: GgufSource) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     file = _gguf_file(source)
-    model = load_model(str(file.parent), gguf_file=file.name, dtype=torch.float32)
-    # What was read from GGUF is plain float32 now; saving it must not remember a quantization.
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    return model, load_tokenizer(str(file.parent), gguf_file=file.name)
+    # Newer transformers keep the weights quantized where they have a kernel for it, unless told not to.
+    kind = getattr(transformers, "GgufConfig", None)
+    options = {} if kind is None else {"quantization_config": kind(dequantize=True)}
+    read = load_model(str(file.parent), gguf_file=file.name, **options)
+    return _plain(read), load_tokenizer(str(file.parent), gguf_file=file.name)
+
+
+def _plain(read: PreTrainedModel) -> PreTrainedModel:
+    """A model of its own with the weights of ``read``: one read from GGUF refuses to be saved as safetensors."""
+    config = copy.deepcopy(read.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model: PreTrainedModel = type(read)(config)
+    model.load_state_dict(read.state_dict())
+    model.tie_weights()
+    model.generation_config = read.generation_config
+    return model
 
 
 def _gguf_file(source: GgufSource) -> Path:

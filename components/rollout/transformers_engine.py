@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from components.errors import PolyEpoError
+from components.manifest import MANIFEST_NAME
 from components.policy.completions import left_pad
 from components.policy.load import load_model, load_tokenizer, load_weights, prompt_ids
 from components.records import ROLLOUT, FinishReason, Problem
@@ -45,18 +46,18 @@ class TransformersEngine:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._model: PreTrainedModel | None = None
         self._tokenizer: PreTrainedTokenizerBase | None = None
-        self._config = b""
+        self._frame: dict[str, bytes] = {}
         self._version = -1
 
     def load_policy(self, directory: Path, version: int) -> None:
         """Load ``directory``; where it differs from the loaded policy by its weights alone, these are put in place."""
-        config = (directory / "config.json").read_bytes() if (directory / "config.json").is_file() else b""
-        if self._model is not None and config == self._config:
+        frame = _frame(directory)
+        if self._model is not None and frame == self._frame:
             load_weights(self._model, directory)
         else:
-            self._model = load_model(directory).to(self._device).eval()
+            self._model = load_model(directory, device=self._device).eval()
             self._tokenizer = load_tokenizer(directory)
-        self._config = config
+        self._frame = frame
         self._version = version
 
     @torch.inference_mode()
@@ -164,6 +165,12 @@ class TransformersEngine:
             "seed": [seed] * rows,
         }
         return pa.Table.from_pydict(columns, schema=ROLLOUT)
+
+
+def _frame(directory: Path) -> dict[str, bytes]:
+    """All of a policy but its weights: configuration, tokenizer, chat template. The manifest differs by version."""
+    files = [file for file in directory.glob("*") if file.suffix in (".json", ".jinja", ".txt", ".model")]
+    return {file.name: file.read_bytes() for file in files if file.name != MANIFEST_NAME}
 
 
 def _stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> Tensor:

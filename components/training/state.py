@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from components.errors import PolyEpoError
+from components.policy.load import writing_weights
 
 __all__ = ["load_optimizer", "save_optimizer"]
 
@@ -25,7 +26,8 @@ def save_optimizer(optimizer: torch.optim.Optimizer, model: PreTrainedModel, ste
             state = optimizer.state.get(parameter)
             if state:
                 tensors[f"{moment}.{name}"] = state[moment].contiguous()
-    save_file(tensors, directory / _FILE, metadata={"steps": str(steps)})
+    with writing_weights():
+        save_file(tensors, directory / _FILE, metadata={"steps": str(steps)})
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, model: PreTrainedModel, directory: Path) -> int:

@@ -15,7 +15,7 @@ from components.errors import PolyEpoError
 from components.policy.completions import CompletionBatch, completion_batch
 from components.policy.load import load_model, load_tokenizer, save_policy
 from components.training.batch import ScoredBatch
-from components.training.forward import TokenStatistics, completion_logprobs
+from components.training.forward import TokenStatistics, check_plain_head, completion_logprobs, without_dropout
 from components.training.loss import LossInputs, policy_loss, token_weights
 from components.training.params import TrainingParams
 from components.training.state import load_optimizer, save_optimizer
@@ -54,14 +54,15 @@ class Trainer:
         """Load the weights of ``policy`` and, if given, the optimizer's ``state`` that belongs to them.
 
         Raises:
-            PolyEpoError: no model is there, or the state belongs to another model.
+            PolyEpoError: no model is there, its logits are not its head's, or the state belongs to another model.
         """
         params = self._params
-        self._model = load_model(policy).to(self._device)
-        # Dropout would make the trainer's log-probabilities differ from the sampler's.
-        self._model.eval()
+        self._model = load_model(policy, device=self._device).eval()
+        check_plain_head(self._model, where=str(policy))
         if params.gradient_checkpointing:
-            self._model.train()
+            # Checkpointing works in training mode alone; dropout would make the log-probabilities differ from
+            # the sampler's.
+            without_dropout(self._model).train()
             self._model.gradient_checkpointing_enable({"use_reentrant": False})
         self._tokenizer = load_tokenizer(policy)
         self._optimizer = torch.optim.AdamW(
@@ -85,8 +86,9 @@ class Trainer:
         """One optimizer step per minibatch of whole prompts; returns the metrics of the iteration.
 
         Metrics: loss (mean of the steps), clip_fraction, ratio_mean, mismatch_kl (nats/token), importance_capped
-        (share of tokens), entropy (nats/token), grad_norm (before clipping, mean of the steps), learning_rate,
-        trained_share (completions with signal), completion_tokens.
+        (share of tokens), entropy (nats/token), grad_norm (before clipping, mean of the steps), learning_rate (of the last step),
+        trained_share (completions with signal), completion_tokens. Those per token are over the tokens of the
+        completions with signal.
 
         Raises:
             PolyEpoError: loss or gradient is not finite; the model's weights are then to be thrown away.
@@ -107,7 +109,7 @@ class Trainer:
             "importance_capped": sums.capped / tokens,
             "entropy": sums.entropy / tokens,
             "grad_norm": float(np.mean(sums.grad_norms)) if sums.grad_norms else 0.0,
-            "learning_rate": self._learning_rate(),
+            "learning_rate": float(self._optimizer.param_groups[0]["lr"]),
             "trained_share": sum(map(len, trained)) / len(batch),
             "completion_tokens": float(batch.tokens),
         }
