@@ -31,7 +31,7 @@ from flows.improve import IMPROVE_MODULE, STARTED, improve
 from flows.locking import exclusive
 from flows.progress import Reporter, current_reporter
 from flows.runners.base import Runner, StageFailed, StageKilled, error_line, get_runner
-from flows.runners.process import ends_children
+from flows.runners.process import Interrupted, ends_children
 from flows.settings import STATE, FlowSettings
 from flows.stages import Begin, Project, StageInfo
 from flows.summary import write_seconds
@@ -143,7 +143,7 @@ def _bring_up_to_date(run: _Run, stage: StageInfo) -> State[None]:
                 _run_command(run, stage, command)
         run.project.record(stage.name)
     except BaseException as error:
-        run.reporter.ended(stage.name, f"failed: {error}" if isinstance(error, StageFailed) else "failed")
+        run.reporter.ended(stage.name, "stopped" if isinstance(error, Interrupted) else f"failed: {error}")
         raise
     seconds = time.monotonic() - started
     run.project.push(stage.name)
