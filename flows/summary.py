@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ def orchestration_shares(root: Path) -> dict[str, float]:
 
 def print_summary(root: Path, seconds: float) -> None:
     """Print the end of a run that took ``seconds`` in all."""
-    console = Console(highlight=False, soft_wrap=True)
+    # A table in a log file is not wrapped at the 80 columns that rich takes where there is no terminal.
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
     comparison = root / "reports" / "comparison"
     document = _read(comparison / "table.json")
     if document:
