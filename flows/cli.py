@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import typer
 
@@ -35,6 +36,8 @@ app.add_typer(objective.app, name="objective")
 
 def main() -> None:
     """Entry point: a fault the user can mend is one line on standard error and exit code 2, without a traceback."""
+    # Objectives and verifiers of one's own may be modules in the project's root, as they are for `python -m`.
+    sys.path.insert(0, str(Path.cwd()))
     try:
         app()
     except PolyEpoError as error:
