@@ -72,21 +72,26 @@ class ArmsParams(RootModel[dict[str, ArmParams]]):
                     remedy=f"add it under arms, or use one of: {', '.join(self.root)}",
                 )
         for name, arm in self.root.items():
-            _check_objective(arm.objective, improve.group_size, f"{where}: arms.{name}.objective")
+            _check_objective(arm.objective, f"{where}: arms.{name}.objective")
+        for name in improve.arms:
+            _check_set_size(self.root[name].objective, improve.group_size, f"{where}: arms.{name}.objective.set_size")
 
 
-def _check_objective(objective: dict[str, Any], group_size: int, where: str) -> None:
+def _check_objective(objective: dict[str, Any], where: str) -> None:
     if not isinstance(objective.get("name"), str):
         raise PolyEpoError("an objective needs a name", where=where, value=objective, remedy="e.g. {name: grpo}")
     try:
         get_objective(**objective)
     except (ValueError, TypeError) as error:
         raise PolyEpoError(str(error), where=where) from error
+
+
+def _check_set_size(objective: dict[str, Any], group_size: int, where: str) -> None:
     set_size = objective.get("set_size")
     if isinstance(set_size, int) and set_size >= group_size:
         raise PolyEpoError(
             f"set_size must be smaller than improve.group_size ({group_size}): with n = N every advantage is 0",
-            where=f"{where}.set_size",
+            where=where,
             value=set_size,
             remedy=f"use at most {max(group_size // 2, 1)} (about half the group) or raise improve.group_size",
         )
