@@ -17,6 +17,7 @@ from components.improve.prompts import prompt_rows
 from components.improve.settings import ArmSettings
 from components.improve.workspace import ArmWorkspace, Step, digest_of
 from components.manifest import publish, write_json
+from components.objectives import get_objective
 from components.records import (
     PROBLEM,
     ROLLOUT,
@@ -102,6 +103,7 @@ class ArmSteps:
                     kind,
                     table,
                     group_size=self._settings.improve.group_size,
+                    zero_sum=getattr(get_objective(**self._settings.objective), "zero_sum", True),
                     docs_dir=self._docs / f"{self._settings.arm}-{iteration:06d}-{kind}",
                     where=f"arm {self._settings.arm}, iteration {iteration}",
                 ).as_dict()

@@ -20,8 +20,11 @@ class Objective(ABC):
     A subclass gives ``scores`` (E_i, the mean score of the sets that hold completion i); the advantage is then
     E_i minus the group's mean (arXiv 2604.17654, marginal set advantage; we take the mean over the sets that
     hold i where the paper's formulas take the sum: a constant factor C(N-1, n-1) apart). An objective whose
-    advantage is something else overrides ``centered`` too.
+    advantage is something else overrides ``centered`` too, and ``zero_sum`` where groups then need not sum to zero.
     """
+
+    zero_sum = True
+    """Whether the advantages of every group sum to zero: the data gate checks it."""
 
     @property
     def smallest_group(self) -> int:

@@ -37,6 +37,9 @@ class Pkpo(Objective):
         baseline: ``none``, ``loo`` or ``loo_minus_one``.
     """
 
+    # Only the baseline "loo" centres the whole group; the others leave a sum that is not zero, as in the paper.
+    zero_sum = False
+
     set_size: int
     baseline: Literal["none", "loo", "loo_minus_one"] = "loo_minus_one"
 

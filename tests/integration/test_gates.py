@@ -184,3 +184,13 @@ def test_the_command_gates_published_problems(tmp_path):
 def test_nothing_imports_great_expectations_before_a_gate_runs():
     code = "import sys, components.data.gates.run, components.params; sys.exit('great_expectations' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_advantages_of_an_objective_that_does_not_centre_groups_need_not_sum_to_zero() -> None:
+    from components.data.gates.expectations import Gate, expectations
+
+    meanings = {
+        zero_sum: [item.meaning for item in expectations(Gate.SCORED, 4, zero_sum=zero_sum)]
+        for zero_sum in (True, False)
+    }
+    assert set(meanings[True]) - set(meanings[False]) == {"advantages sum to zero in each group"}

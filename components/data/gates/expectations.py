@@ -42,13 +42,16 @@ class Expected:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def expectations(gate: Gate, group_size: int | None) -> list[Expected]:
-    """The expectations of ``gate``; ``group_size`` (N) is needed for rollouts and scored rollouts."""
+def expectations(gate: Gate, group_size: int | None, *, zero_sum: bool = True) -> list[Expected]:
+    """The expectations of ``gate``; ``group_size`` (N) is needed for rollouts and scored rollouts.
+
+    ``zero_sum``: whether the objective's advantages are to sum to zero in each group.
+    """
     if gate is Gate.PROBLEMS:
         return _problems()
     if group_size is None:
         raise ValueError(f"gate {gate} needs group_size")
-    return _rollouts(group_size) if gate is Gate.ROLLOUTS else [*_rollouts(group_size), *_scored()]
+    return _rollouts(group_size) if gate is Gate.ROLLOUTS else [*_rollouts(group_size), *_scored(zero_sum)]
 
 
 def _between(column: str, low: float | None, high: float | None, meaning: str, remedy: str) -> Expected:
@@ -82,6 +85,7 @@ def _problems() -> list[Expected]:
         _exactly("problem_id_repeats", 1, "problem ids are unique", "give every problem its own id"),
         _between("prompt_characters", 1, None, "no prompt is empty", source),
         _exactly("prompt_splits", 1, "no problem is in two splits", leak),
+        _exactly("overlapping_train_row", -1, "no held-out problem is a training problem hardly changed", leak),
         _exactly("prompt_repeats", 1, "no prompt is repeated", "remove the repeated problems"),
         _exactly("answer_or_scorer", 1, "every problem has an answer, or a domain that needs none", source),
         _between("domain_characters", 1, None, "every problem names its domain", source),
@@ -121,10 +125,13 @@ def _rollouts(group_size: int) -> list[Expected]:
     ]
 
 
-def _scored() -> list[Expected]:
+def _scored(zero_sum: bool) -> list[Expected]:
     verifier = "mend the verifier (scoring.verifier): a reward must be a number within [0, 1]"
     clusterer = "mend the clusterer (scoring.clusterer)"
     objective = "mend the arm's objective: its advantages are to be finite and to sum to zero over each group"
+    summed = _between(
+        "group_advantage_sum", -_SUM_TOLERANCE, _SUM_TOLERANCE, "advantages sum to zero in each group", objective
+    )
     return [
         _present("reward", "every completion has a reward", verifier),
         _between("reward", 0.0, 1.0, "rewards are within [0, 1]", verifier),
@@ -134,7 +141,5 @@ def _scored() -> list[Expected]:
         _exactly("degenerate_with_strategy", 0, "degenerate completions name no strategy", clusterer),
         _exactly("set_objective_is_finite", 1, "set objectives are finite", objective),
         _exactly("advantage_is_finite", 1, "advantages are finite", objective),
-        _between(
-            "group_advantage_sum", -_SUM_TOLERANCE, _SUM_TOLERANCE, "advantages sum to zero in each group", objective
-        ),
+        *([summed] if zero_sum else []),
     ]

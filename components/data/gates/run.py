@@ -57,6 +57,7 @@ def run_gate(
     table: pa.Table,
     *,
     group_size: int | None = None,
+    zero_sum: bool = True,
     result_dir: Path | None = None,
     docs_dir: Path | None = None,
     where: str = "",
@@ -68,6 +69,7 @@ def run_gate(
         kind: ``"problems"``, ``"rollouts"`` or ``"scored"``.
         table: PROBLEM (all splits together), ROLLOUT or SCORED_ROLLOUT schema.
         group_size: N, completions per problem; needed for rollouts and scored rollouts.
+        zero_sum: for scored rollouts, whether the arm's objective makes advantages that sum to zero in each group.
         result_dir: directory to publish result.json in, once the gate is passed.
         docs_dir: directory for this run's Data Docs (HTML); written for a failed gate too.
         where: what is gated, for the error line, e.g. ``"iteration 25"``.
@@ -78,7 +80,7 @@ def run_gate(
     """
     gate = Gate(kind)
     require_columns(table, _SCHEMAS[gate], gate)
-    expected = expectations(gate, group_size)
+    expected = expectations(gate, group_size, zero_sum=zero_sum)
     outcomes = validate(gate, _FRAMES[gate](table), expected, docs_dir)
     failed = [outcome for outcome in outcomes if not outcome.success]
     if failed:
