@@ -9,6 +9,8 @@ from pydantic import Field
 from components.params import Section
 
 __all__ = [
+    "ANSWER_INSTRUCTION",
+    "ChampSource",
     "DataParams",
     "DemonstrationParams",
     "FileSource",
@@ -20,6 +22,10 @@ __all__ = [
 ]
 
 Scalar = str | int | float | bool | None
+
+# A tagged answer, and nothing but it, is scored: the last number of a truncated completion would often be one of
+# the prompt's own.
+ANSWER_INSTRUCTION = "Think step by step, then give the final answer between <answer> and </answer>."
 
 
 class PolynomialSource(Section):
@@ -61,10 +67,11 @@ class FileSource(Section):
 
 
 class HubSource(Section):
-    """Parquet files of a Hugging Face dataset at one revision.
+    """Parquet or JSON-lines files of a Hugging Face dataset at one revision.
 
     ``files`` are glob patterns over the repository's paths; by default the Parquet files whose path names
-    ``split``. Pin ``revision`` to a commit: a branch or tag moves.
+    ``split``, or the JSON-lines files where there are none. Pin ``revision`` to a commit: a branch or tag moves.
+    ``instruction`` is added to every prompt on a line of its own.
     """
 
     kind: Literal["hub"]
@@ -76,10 +83,19 @@ class HubSource(Section):
     answer_column: str = Field(default="answer", min_length=1)
     id_column: str | None = None
     domain: str = Field(default="math", min_length=1)
+    instruction: str = ""
+
+
+class ChampSource(Section):
+    """The problems of the package champ-dataset whose answers can be checked; of some ``categories``, or of all."""
+
+    kind: Literal["champ"]
+    categories: list[str] = Field(default_factory=list)
 
 
 SourceParams = Annotated[
-    PolynomialSource | MultiplicationSource | ReasoningGymSource | FileSource | HubSource, Field(discriminator="kind")
+    PolynomialSource | MultiplicationSource | ReasoningGymSource | FileSource | HubSource | ChampSource,
+    Field(discriminator="kind"),
 ]
 """One kind of source, told apart by ``kind``."""
 

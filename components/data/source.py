@@ -58,6 +58,7 @@ _SOURCES = {
     "reasoning_gym": "components.data.sources.reasoning_gym:ReasoningGymProblems",
     "file": "components.data.sources.file:FileProblems",
     "hub": "components.data.sources.hub:HubProblems",
+    "champ": "components.data.sources.champ:ChampProblems",
 }
 
 

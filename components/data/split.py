@@ -12,7 +12,7 @@ from components.data.source import Candidate
 from components.errors import PolyEpoError
 from components.records import Problem, Split
 
-__all__ = ["SplitProblems", "normalise_prompt", "split_candidates"]
+__all__ = ["SplitProblems", "normalise_prompt", "refuse_duplicate_ids", "split_candidates"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def split_candidates(
     Raises:
         PolyEpoError: two candidates share an id, a problem is in two splits, or the sizes do not fit.
     """
-    _refuse_duplicate_ids(candidates)
+    refuse_duplicate_ids(candidates)
     unique, duplicates, conflicting = _deduplicate(candidates)
     pool = [candidate for candidate in unique if candidate.split in (None, Split.TRAIN)]
     stream(seed, "split").shuffle(pool)
@@ -78,7 +78,8 @@ def split_candidates(
     )
 
 
-def _refuse_duplicate_ids(candidates: Sequence[Candidate]) -> None:
+def refuse_duplicate_ids(candidates: Sequence[Candidate]) -> None:
+    """Raise PolyEpoError where two candidates share an id; the line names both rows."""
     counts = Counter(candidate.problem_id for candidate in candidates)
     twice = next((name for name, count in counts.items() if count > 1), None)
     if twice is None:

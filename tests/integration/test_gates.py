@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from components.data.gates.external import refuse_contamination
 from components.data.gates.run import gate_problems, gate_rollouts, gate_scored, run_gate
 from components.data.params import DataParams
 from components.data.stage import make_data
@@ -194,3 +195,26 @@ def test_advantages_of_an_objective_that_does_not_centre_groups_need_not_sum_to_
         for zero_sum in (True, False)
     }
     assert set(meanings[True]) - set(meanings[False]) == {"advantages sum to zero in each group"}
+
+
+RIDDLE = "A farmer has 17 sheep and 24 goats in a field of 350 square metres. How many legs stand in that field in all?"
+
+
+def test_a_held_out_problem_hardly_changed_from_a_training_one_stops_the_gate():
+    rows = problem_rows()
+    rows[1]["prompt"], rows[3]["prompt"] = RIDDLE, f"Solve: {RIDDLE.lower()}"
+    with pytest.raises(PolyEpoError, match=r"hardly changed \(got 'row 3 \(p3\): overlapping_train_row=1'\)"):
+        gate_problems(problems(rows))
+
+
+def test_an_evaluation_set_from_outside_must_not_be_trained_on(tmp_path):
+    rows = problem_rows()
+    rows[1]["prompt"] = RIDDLE
+    train = problems(rows[:2])
+    file = tmp_path / "set.jsonl"
+    clean = json.dumps({"prompt": "What is the sum of the first eleven odd numbers?", "answer": "121"})
+    file.write_text(clean + "\n")
+    refuse_contamination(train, file)
+    file.write_text(clean + "\n" + json.dumps({"prompt": RIDDLE.upper(), "answer": "164"}) + "\n")
+    with pytest.raises(PolyEpoError, match=r"1 of its 2 problems .* \(got 'line 2 equals train row 1 \(p1\)'\)"):
+        refuse_contamination(train, file)

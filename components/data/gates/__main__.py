@@ -1,4 +1,7 @@
-"""Gate the problems of a run: ``python -m components.data.gates problems --data workspace/data --out DIR``."""
+"""Gate the problems of a run: ``python -m components.data.gates problems --data workspace/data --out DIR``.
+
+With ``--against FILE`` the training problems are also compared with an evaluation set of one's own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from components.command import component_parser, run_command
+from components.data.gates.external import refuse_contamination
 from components.data.gates.run import run_gate
 from components.errors import PolyEpoError
 from components.manifest import read_manifest
@@ -23,6 +27,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="published data directory, e.g. workspace/data")
     parser.add_argument("--out", type=Path, required=True, help="directory to publish result.json in")
     parser.add_argument("--docs", type=Path, default=None, help=f"Data Docs directory (default: {DOCS}/problems-ID)")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="problems (Parquet, JSONL or CSV) that must not be among the training problems; repeatable",
+    )
     gate(parser.parse_args())
 
 
@@ -34,6 +46,8 @@ def gate(arguments: argparse.Namespace) -> None:
     # One directory per version of the data: the pages of earlier runs are kept.
     docs = arguments.docs or DOCS / f"problems-{manifest.digest[:12]}"
     table = pa.concat_tables(_split(arguments.data, split) for split in Split)
+    for file in arguments.against:
+        refuse_contamination(read_records(arguments.data / "train.parquet", PROBLEM), file)
     run_gate(
         "problems", table, result_dir=arguments.out, docs_dir=docs, where=str(arguments.data), inputs=manifest.digest
     )

@@ -15,8 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.data.contamination import find_contamination
 from components.data.split import normalise_prompt
 from components.errors import PolyEpoError
+from components.records import Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +56,7 @@ def problem_frame(table: pa.Table) -> pd.DataFrame:
             "prompt_characters": _characters(table, "prompt"),
             "prompt_repeats": seen.transform("size").to_numpy(),
             "prompt_splits": seen.transform("nunique").to_numpy(),
+            "overlapping_train_row": _overlapping_train_rows(table),
             "answer_or_scorer": (_characters(table, "answer") > 0) | _numpy(answerless).astype(bool),
             "domain_characters": _characters(table, "domain"),
             "metadata_is_object": [_is_json_object(text) for text in table["metadata"].to_pylist()],
@@ -135,6 +138,17 @@ def _repeats(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
     encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
     codes = _numpy(encoded.indices).astype(np.int64)
     return np.bincount(codes)[codes] if len(codes) else codes
+
+
+def _overlapping_train_rows(table: pa.Table) -> npt.NDArray[np.int64]:
+    """For each held-out problem the row of a training problem that it overlaps, else -1."""
+    prompts = [prompt or "" for prompt in table["prompt"].to_pylist()]
+    in_train = np.array([split == Split.TRAIN for split in table["split"].to_pylist()], dtype=bool)
+    train_rows, held_out_rows = np.flatnonzero(in_train), np.flatnonzero(~in_train)
+    overlapping = np.full(len(prompts), -1, dtype=np.int64)
+    for overlap in find_contamination([prompts[row] for row in train_rows], [prompts[row] for row in held_out_rows]):
+        overlapping[held_out_rows[overlap.evaluated]] = train_rows[overlap.train]
+    return overlapping
 
 
 def _is_json_object(text: str | None) -> bool:

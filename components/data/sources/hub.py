@@ -1,8 +1,9 @@
-"""Problems from a Hugging Face dataset: the Parquet files of one revision, read without running its code."""
+"""Problems from a Hugging Face dataset: Parquet or JSON-lines files of one revision, read without running its code."""
 
 from __future__ import annotations
 
 import fnmatch
+import json
 import random
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,9 @@ from components.records import Problem
 
 __all__ = ["HubProblems", "files_of_split"]
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_JSON_LINES = (".jsonl", ".ndjson")
+
 
 class HubProblems:
     """The rows of one split of a dataset repository."""
@@ -29,8 +33,9 @@ class HubProblems:
         self._params = params
 
     def identity(self) -> dict[str, Any]:
-        """The commit that the revision stands for now."""
-        return {"commit": self._repository[0]}
+        """The commit that the revision stands for now; a full commit hash is one, without asking the hub."""
+        pinned = _COMMIT.fullmatch(self._params.revision)
+        return {"commit": self._params.revision if pinned else self._repository[0]}
 
     def candidates(self, seed: int) -> list[Candidate]:
         """Every row of the split's files, in the order of their names.
@@ -62,7 +67,7 @@ class HubProblems:
         matching = files_of_split(names, self._params.split, self._params.files)
         if not matching:
             raise PolyEpoError(
-                f"no Parquet files of split {self._params.split!r} among {len(names)} files",
+                f"no Parquet or JSON-lines files of split {self._params.split!r} among {len(names)} files",
                 where=f"dataset {self._params.name}",
                 value=self._params.files or None,
                 remedy="name them in data.source.files, or use revision refs/convert/parquet",
@@ -82,20 +87,15 @@ class HubProblems:
         if self._params.id_column is not None:
             columns["problem_id"] = self._params.id_column
         where = f"{self._params.name}/{name}"
-        try:
-            present = pq.read_schema(path).names
-            missing = next((column for column in columns.values() if column not in present), None)
+        read = _json_rows if name.endswith(_JSON_LINES) else _parquet_rows
+        for number, row in enumerate(read(path, where), start=1):
+            missing = next((column for column in columns.values() if column not in row), None)
             if missing is not None:
-                raise PolyEpoError(
-                    f"missing column {missing!r}", where=where, remedy=f"the file has {', '.join(present)}"
-                )
-            table = pq.read_table(path, columns=list(columns.values()))
-        except pa.ArrowInvalid as error:
-            raise PolyEpoError(
-                f"not a readable Parquet file: {error}", where=where, remedy="choose other data.source.files"
-            ) from error
-        for number, row in enumerate(table.to_pylist(), start=1):
-            yield f"{where} row {number}", {ours: row[theirs] for ours, theirs in columns.items()}
+                raise PolyEpoError(f"missing column {missing!r}", where=where, remedy=f"the file has {', '.join(row)}")
+            ours = {name: row[theirs] for name, theirs in columns.items()}
+            if self._params.instruction and isinstance(ours["prompt"], str):
+                ours["prompt"] = f"{ours['prompt'].strip()}\n{self._params.instruction}"
+            yield f"{where} row {number}", ours
 
     def _unreachable(self, error: Exception) -> PolyEpoError:
         return PolyEpoError(
@@ -107,9 +107,39 @@ class HubProblems:
 
 
 def files_of_split(names: list[str], split: str, patterns: list[str]) -> list[str]:
-    """The Parquet files that match one of ``patterns``, or, without patterns, whose path names ``split``."""
+    """The data files that match one of ``patterns``, or, without patterns, whose path names ``split``.
+
+    Without patterns JSON-lines files count only where no Parquet file fits: many datasets hold both.
+    """
     parquet = sorted(name for name in names if name.endswith(".parquet"))
+    lines = sorted(name for name in names if name.endswith(_JSON_LINES))
     if patterns:
-        return [name for name in parquet if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+        data = sorted([*parquet, *lines])
+        return [name for name in data if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
     word = re.compile(rf"(?:^|[/._-]){re.escape(split)}(?:[/._-])")
-    return [name for name in parquet if word.search(name)]
+    return [name for name in parquet if word.search(name)] or [name for name in lines if word.search(name)]
+
+
+def _parquet_rows(path: Path, where: str) -> Iterator[Mapping[str, Any]]:
+    try:
+        yield from pq.read_table(path).to_pylist()
+    except pa.ArrowInvalid as error:
+        raise PolyEpoError(
+            f"not a readable Parquet file: {error}", where=where, remedy="choose other data.source.files"
+        ) from error
+
+
+def _json_rows(path: Path, where: str) -> Iterator[Mapping[str, Any]]:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                row = error
+            if not isinstance(row, dict):
+                raise PolyEpoError(
+                    "not a JSON object", where=f"{where} line {number}", remedy="choose other data.source.files"
+                )
+            yield row

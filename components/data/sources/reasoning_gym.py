@@ -8,16 +8,14 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from components.data.params import ReasoningGymSource
+from components.data.params import ANSWER_INSTRUCTION, ReasoningGymSource
 from components.data.source import Candidate
 from components.errors import PolyEpoError
 from components.records import Problem
 
 __all__ = ["INSTRUCTION", "ReasoningGymProblems"]
 
-# A tagged answer, and nothing but it, is scored: the last number of a truncated completion would often be one
-# of the prompt's own.
-INSTRUCTION = "Think step by step, then give the final answer between <answer> and </answer>."
+INSTRUCTION = ANSWER_INSTRUCTION
 
 
 class _Dataset(Protocol):

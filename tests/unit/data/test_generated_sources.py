@@ -92,7 +92,11 @@ def test_hub_rows_are_read_at_the_commit(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("names", "rows", "message"),
     [
-        (["a.csv", "data/test-0.parquet"], [{"question": "a", "answer": "b"}], "no Parquet files of split 'train'"),
+        (
+            ["a.csv", "data/test-0.parquet"],
+            [{"question": "a", "answer": "b"}],
+            "no Parquet or JSON-lines files",
+        ),
         (["train.parquet"], [{"q": "a", "answer": "b"}], "missing column 'question' -> the file has q, answer"),
         (["train.parquet"], [{"question": "a", "answer": ""}], "train.parquet row 1: column 'answer' is empty"),
     ],
