@@ -2,7 +2,9 @@
 
 A metric is one float64 column of the per-problem table, so that any two evaluations can be compared in pairs;
 its value is the mean of the column. The metrics are ``pass@k``, ``maj@k`` and ``majority_share@k`` for the ks
-of the params, ``distinct_correct`` and ``coverage``.
+of the params, ``distinct_correct``, ``coverage`` and ``effective_correct``; then, where the rollouts hold tokens,
+``branches@t`` for the positions of the params and ``completion_length``, and ``token_entropy`` where they hold
+log-probabilities. Rollouts sampled elsewhere may lack these: a metric that cannot be estimated is left out.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from components.errors import PolyEpoError
-from components.evaluation.estimators import coverage, distinct_correct, majority_at_k, pass_at_k
-from components.evaluation.intervals import bootstrap_interval
+from components.evaluation.branching import branching_curve, completion_length, token_entropy
+from components.evaluation.estimators import coverage, distinct_correct, effective_correct, majority_at_k, pass_at_k
+from components.evaluation.intervals import bootstrap_intervals
 from components.evaluation.params import EvaluationParams
 from components.records import Problem
 from components.scoring.clusterers import get_clusterer, number_by_appearance
@@ -27,6 +31,8 @@ from components.scoring.scorer import cluster_all
 from components.scoring.verification import Verification
 
 __all__ = ["VERIFIED", "Measurement", "measure"]
+
+_SHARES = ("pass@", "maj@", "majority_share@", "coverage")  # metrics between 0 and 1
 
 VERIFIED = pa.schema(
     [
@@ -70,12 +76,16 @@ class Measurement:
         return {metric: float(self.values(metric).mean()) for metric in self.metrics}
 
     def intervals(self, params: EvaluationParams) -> dict[str, dict[str, float]]:
-        """Metric -> ``value``, ``low``, ``high``: the mean and its bootstrap interval."""
-        draws, confidence, seed = params.bootstrap_draws, params.confidence, params.seed
-        return {
-            metric: bootstrap_interval(self.values(metric), draws=draws, confidence=confidence, seed=seed).as_dict()
-            for metric in self.metrics
-        }
+        """Metric -> ``value``, ``low``, ``high``: the mean and its interval by ``params.interval``."""
+        intervals = bootstrap_intervals(
+            np.stack([self.values(metric) for metric in self.metrics], axis=1),
+            draws=params.bootstrap_draws,
+            confidence=params.confidence,
+            seed=params.seed,
+            method=params.interval,
+            ends=[(0.0, 1.0) if metric.startswith(_SHARES) else None for metric in self.metrics],
+        )
+        return {metric: interval.as_dict() for metric, interval in zip(self.metrics, intervals, strict=True)}
 
 
 def measure(
@@ -107,24 +117,28 @@ def measure(
         "strategy": names,
     }
     clusters_PS = layout.dense(np.array(cluster_ids, dtype=np.int64), -1)
-    per_problem = _per_problem(layout, answers_PS, layout.dense(correct_R, False), clusters_PS, params)
+    metrics = _answer_metrics(answers_PS, layout.dense(correct_R, False), clusters_PS, params)
+    per_problem = pa.table(
+        {
+            "problem_id": layout.problem_ids,
+            "samples": pa.array(layout.counts_P, pa.int64()),
+            **metrics,
+            **_token_metrics(rollouts, layout, params),
+        }
+    )
     counts = {"verifier_timeouts": judged.timeouts, "verifier_failures": judged.failures}
     return Measurement(pa.table(columns, schema=VERIFIED), per_problem, counts)
 
 
-def _per_problem(
-    layout: Layout,
+def _answer_metrics(
     answers_PS: NDArray[np.int64],
     correct_PS: NDArray[np.bool_],
     clusters_PS: NDArray[np.int64],
     params: EvaluationParams,
-) -> pa.Table:
+) -> dict[str, NDArray[Any]]:
+    """``correct`` and the metrics of verified and clustered answers, (P,) each."""
     correct_P = correct_PS.sum(axis=1)
-    columns: dict[str, Any] = {
-        "problem_id": layout.problem_ids,
-        "samples": pa.array(layout.counts_P, pa.int64()),
-        "correct": pa.array(correct_P, pa.int64()),
-    }
+    columns: dict[str, NDArray[Any]] = {"correct": correct_P}
     for k in params.ks:
         columns[f"pass@{k}"] = pass_at_k(params.samples, correct_P, k)
     for k in params.majority_ks:
@@ -138,7 +152,30 @@ def _per_problem(
     ]
     columns["distinct_correct"] = distinct_correct(params.samples, cluster_counts, params.distinct_samples)
     columns["coverage"] = coverage(correct_P)
-    return pa.table(columns)
+    columns["effective_correct"] = effective_correct(cluster_counts)
+    return columns
+
+
+def _token_metrics(rollouts: pa.Table, layout: Layout, params: EvaluationParams) -> dict[str, NDArray[np.float64]]:
+    """The metrics of tokens and log-probabilities that the rollouts allow, (P,) each."""
+    token_ids, lengths_R = _flat(rollouts.column("completion_ids"))
+    logprobs, scored_R = _flat(rollouts.column("rollout_logprobs"))
+    tokens_P = np.bincount(layout.problem_R, weights=lengths_R, minlength=len(layout.problem_ids))
+    if not (tokens_P > 0).all():
+        return {}
+    positions = params.branching_positions
+    curve_PT = branching_curve(token_ids, lengths_R, layout.problem_R, positions, draws=params.distinct_samples)
+    columns = {f"branches@{position}": curve_PT[:, index] for index, position in enumerate(positions)}
+    columns["completion_length"] = completion_length(lengths_R, layout.problem_R)
+    if np.array_equal(scored_R, lengths_R) and np.isfinite(logprobs).all():
+        columns["token_entropy"] = token_entropy(logprobs, lengths_R, layout.problem_R)
+    return columns
+
+
+def _flat(column: pa.ChunkedArray) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The values of a column of lists, row by row, and the length of each row's list."""
+    lengths_R = pc.list_value_length(column).to_numpy().astype(np.int64)
+    return pc.list_flatten(column).to_numpy(), lengths_R
 
 
 def _check_samples(layout: Layout, problems: Sequence[Problem], samples: int) -> None:

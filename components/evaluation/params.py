@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,9 +21,11 @@ class EvaluationParams(Section):
         samples: completions per problem (s).
         ks: the ks of pass@k, each at most ``samples``.
         majority_ks: the ks of maj@k, each at most ``samples``.
-        majority_draws: Monte-Carlo draws per problem behind maj@k.
+        majority_draws: Monte-Carlo draws per problem behind maj@k where its exact value costs too much.
         distinct_samples: distinct correct clusters are counted among this many of the samples, in expectation.
-        bootstrap_draws: resamples of the problems behind each interval.
+        branching_positions: token positions at which the branches of the prefix tree are counted.
+        bootstrap_draws: resamples of the problems, or draws of the posterior, behind each interval.
+        interval: how the interval of a mean is made: ``bayesian``, ``percentile`` or ``bca`` (docs/statistics.md).
         confidence: coverage of the intervals.
         seed: of sampling, of maj@k and of the bootstrap.
         threads: torch threads while sampling.
@@ -34,7 +36,9 @@ class EvaluationParams(Section):
     majority_ks: Ks = Field(default=[8, 32])
     majority_draws: int = Field(default=1000, ge=1)
     distinct_samples: int = Field(default=64, ge=1)
+    branching_positions: Ks = Field(default=[1, 2, 4, 8, 16, 32, 64])
     bootstrap_draws: int = Field(default=2000, ge=100)
+    interval: Literal["bayesian", "percentile", "bca"] = "bayesian"
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=2, ge=1)
@@ -45,6 +49,7 @@ class EvaluationParams(Section):
         for name, ks in wanted.items():
             if max(ks) > self.samples:
                 raise ValueError(f"{name} holds {max(ks)}, more than the {self.samples} samples per problem")
+        for name, ks in (*wanted.items(), ("branching_positions", self.branching_positions)):
             if ks != sorted(set(ks)):
                 raise ValueError(f"{name} must rise without repeats")
         return self

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import re
-from itertools import combinations
 
 import numpy as np
 import pytest
 
 import components.evaluation
 from components.errors import PolyEpoError
-from components.evaluation import coverage, distinct_correct, majority_at_k, pass_at_k
+from components.evaluation import coverage, distinct_correct, effective_correct, pass_at_k
 
 
 def test_the_public_names() -> None:
@@ -17,11 +16,16 @@ def test_the_public_names() -> None:
         "Interval",
         "Majority",
         "bootstrap_interval",
+        "branching_curve",
+        "completion_length",
         "coverage",
         "distinct_correct",
+        "effective_correct",
+        "hierarchical_bootstrap",
         "majority_at_k",
         "paired_bootstrap",
         "pass_at_k",
+        "token_entropy",
     ]
 
 
@@ -61,58 +65,21 @@ def test_coverage_marks_problems_with_a_correct_sample() -> None:
     assert coverage([0, 1, 7]).tolist() == [0.0, 1.0, 1.0]
 
 
-def exact_majority(answers: list[int], correct: list[bool], k: int) -> tuple[float, float]:
-    """Accuracy and share by listing every draw; a tie counts with the mean over the tied answers."""
-    right = dict(zip(answers, correct, strict=True))
-    accuracy, share, total = 0.0, 0.0, 0
-    for chosen in combinations(range(len(answers)), k):
-        votes = [answers[i] for i in chosen if answers[i] >= 0]
-        total += 1
-        if votes:
-            top = max(votes.count(answer) for answer in votes)
-            tied = {answer for answer in votes if votes.count(answer) == top}
-            accuracy += sum(right[answer] for answer in tied) / len(tied)
-            share += top / k
-    return accuracy / total, share / total
+def test_effective_correct_by_hand() -> None:
+    # One cluster is one strategy however often; c = 2 in two clusters: entropy H(1) - H(0) = 1.
+    assert effective_correct([[5], [1], [], [0], [1, 1]]) == pytest.approx([1.0, 1.0, 0.0, 0.0, np.e])
+    # Shares 2/3 and 1/3 of 3: (2/3)(1.5 - 1) + (1/3)(1.5 - 0).
+    assert float(effective_correct([[2, 1]])[0]) == pytest.approx(np.exp(1 / 3 + 1 / 2))
+    assert effective_correct([]).shape == (0,)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 8])
-@pytest.mark.parametrize(
-    ("answers", "correct"),
-    [
-        ([0, 0, 0, 1, 1, 2, 3, -1], [1, 1, 1, 0, 0, 0, 0, 0]),
-        ([0, 1, 2, 3, 4, 5, 6, 7], [1, 0, 0, 0, 0, 0, 0, 0]),
-        ([0, 0, 1, 1, -1, -1, -1, -1], [0, 0, 1, 1, 0, 0, 0, 0]),
-        ([0, 0, 0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1, 1]),
-    ],
-)
-def test_majority_is_near_its_exact_value(answers: list[int], correct: list[int], k: int) -> None:
-    flags = [bool(flag) for flag in correct]
-    accuracy, share = exact_majority(answers, flags, k)
-    votes = majority_at_k([answers], [flags], k, draws=20_000, seed=1)
-    assert votes.accuracy_P[0] == pytest.approx(accuracy, abs=0.015)
-    assert votes.share_P[0] == pytest.approx(share, abs=0.015)
-
-
-def test_majority_is_seeded_and_a_lost_vote_is_wrong() -> None:
-    answers = np.random.default_rng(0).integers(-1, 5, (6, 12))
-    correct = answers == 2
-    first, again = (majority_at_k(answers, correct, 4, draws=50, seed=3) for _ in range(2))
-    assert first.accuracy_P.tolist() == again.accuracy_P.tolist()
-    assert first.share_P.tolist() == again.share_P.tolist()
-    other = majority_at_k(answers, correct, 4, draws=50, seed=4)
-    assert other.accuracy_P.tolist() != first.accuracy_P.tolist()
-    none = majority_at_k([[-1, -1, -1]], [[False] * 3], 2, draws=10, seed=0)
-    assert (none.accuracy_P.tolist(), none.share_P.tolist()) == ([0.0], [0.0])
-
-
-def test_majority_of_no_problems_is_empty() -> None:
-    votes = majority_at_k(np.zeros((0, 4), dtype=np.int64), np.zeros((0, 4), dtype=bool), 2, draws=5, seed=0)
-    assert votes.accuracy_P.shape == votes.share_P.shape == (0,)
-
-
-def test_majority_refuses_too_many_votes_and_other_shapes() -> None:
-    with pytest.raises(PolyEpoError, match="majority@k: k must be between 1 and the 2 samples"):
-        majority_at_k([[0, 1]], [[True, False]], 3, draws=5, seed=0)
-    with pytest.raises(PolyEpoError, match=re.escape("must both be (problems, samples)")):
-        majority_at_k([[0, 1]], [[True]], 1, draws=5, seed=0)
+def test_effective_correct_tells_even_from_lopsided_and_nears_the_truth_with_many_samples() -> None:
+    even, lopsided = effective_correct([[25, 25, 25, 25], [97, 1, 1, 1]])
+    assert even == pytest.approx(4.0, abs=0.1)
+    assert 1.1 < lopsided < 1.4
+    rng = np.random.default_rng(0)
+    shares = np.array([0.4, 0.3, 0.2, 0.05, 0.05])
+    truth = np.exp(-(shares * np.log(shares)).sum())
+    drawn = rng.multinomial(60, shares, size=2000)
+    plug_in = np.exp([-(row[row > 0] / 60 * np.log(row[row > 0] / 60)).sum() for row in drawn])
+    assert abs(effective_correct(drawn).mean() - truth) < 0.03 < truth - plug_in.mean()

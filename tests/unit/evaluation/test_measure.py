@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pyarrow as pa
 import pytest
 
@@ -11,7 +13,7 @@ from components.scoring.verification import Verification
 from tests.unit.evaluation.reference import polynomial_problems, right_answer, rollout_table, small_params
 
 A, B, WRONG = right_answer(0, 1), right_answer(0, 2), "(1,99)"
-PARAMS = small_params(samples=4, ks=[1, 2, 4], majority_ks=[4], distinct_samples=2)
+PARAMS = small_params(samples=4, ks=[1, 2, 4], majority_ks=[4], distinct_samples=2, branching_positions=[1, 2])
 
 
 def measured(groups: dict[str, list[str]], params: EvaluationParams = PARAMS, *, problems: int = 2) -> Measurement:
@@ -33,10 +35,19 @@ def test_every_metric_of_every_problem() -> None:
         "majority_share@4": [0.5, 0.5],
         "distinct_correct": [pytest.approx(5 / 6 + 1 / 2), 0.0],
         "coverage": [1.0, 0.0],
+        # Shares 2/3 and 1/3 of three correct completions.
+        "effective_correct": [pytest.approx(math.exp(1 / 3 + 1 / 2)), 0.0],
+        "branches@1": [1.0, 1.0],
+        "branches@2": [1.0, 1.0],
+        "completion_length": [1.0, 1.0],
+        "token_entropy": [0.5, 0.5],
     }
     assert result.means()["pass@1"] == 0.375
     assert list(result.means()) == result.metrics == list(result.intervals(PARAMS))
-    assert result.intervals(PARAMS)["pass@1"] == {"value": 0.375, "low": 0.0, "high": 0.75}
+    percentile = PARAMS.model_copy(update={"interval": "percentile"})
+    assert result.intervals(percentile)["pass@1"] == {"value": 0.375, "low": 0.0, "high": 0.75}
+    assert result.intervals(PARAMS)["pass@4"]["high"] > 0.9  # the prior knows that a share may reach 1
+    assert result.intervals(PARAMS)["token_entropy"] == {"value": 0.5, "low": 0.5, "high": 0.5}
     assert result.counts == {"verifier_timeouts": 0, "verifier_failures": 0}
 
 
@@ -59,6 +70,29 @@ def test_problems_keep_their_own_numbers_when_rows_are_mixed() -> None:
             table.take(pa.array([0, 4, 1, 5, 2, 6, 3, 7])), polynomial_problems(2), verification, scoring, PARAMS
         )
     assert mixed.per_problem.equals(measured(groups).per_problem)
+
+
+def without_tokens(table: pa.Table, column: str) -> pa.Table:
+    index = table.schema.get_field_index(column)
+    return table.set_column(
+        index, table.schema.field(column), pa.array([[]] * table.num_rows, table.schema.types[index])
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "left_out"),
+    [
+        ("rollout_logprobs", {"token_entropy"}),
+        ("completion_ids", {"token_entropy", "completion_length", "branches@1", "branches@2"}),
+    ],
+)
+def test_metrics_of_tokens_that_are_not_there_are_left_out(column: str, left_out: set[str]) -> None:
+    groups = {"p000": [A, A, B, "("]}
+    table, scoring = without_tokens(rollout_table(groups), column), ScoringParams()
+    with Verification(scoring) as verification:
+        partial = measure(table, polynomial_problems(1), verification, scoring, PARAMS)
+    whole = measured(groups, problems=1)
+    assert set(whole.metrics) - set(partial.metrics) == left_out
 
 
 @pytest.mark.parametrize(
