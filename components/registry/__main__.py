@@ -3,8 +3,10 @@
     python -m components.registry register --evaluations workspace/evaluation \\
         --policy workspace/improve/poly_epo/final --candidate poly_epo --out workspace/promotion
     python -m components.registry list
-    python -m components.registry promote 3
+    python -m components.registry show|card|lineage 3
+    python -m components.registry promote challenger
     python -m components.registry rollback
+    python -m components.registry fetch champion --out DIR
 """
 
 from __future__ import annotations
@@ -13,20 +15,20 @@ import argparse
 from pathlib import Path
 
 from components.command import component_parser, run_command
+from components.errors import PolyEpoError
 from components.params import Params, load_params
-from components.registry.aliases import list_versions, promote, rollback
+from components.registry.aliases import list_versions, open_registry, promote, rollback
 from components.registry.register import register
+from components.registry.show import card, lineage, version_page, versions_table
 
 
 def main() -> None:
     options = _parser().parse_args()
-    params = load_params(options.params)
-    actions = {"register": _register, "list": _list, "promote": _promote, "rollback": _rollback}
-    print(actions[options.action](params, options))  # noqa: T201 - the command's answer
+    print(_ACTIONS[options.action](load_params(options.params), options))  # noqa: T201 - the command's answer
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Register, promote and roll back policies.")
+    parser = argparse.ArgumentParser(prog="poly-epo models", description="Register, promote and roll back policies.")
     actions = parser.add_subparsers(dest="action", required=True)
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
@@ -37,12 +39,16 @@ def _parser() -> argparse.ArgumentParser:
     entry.add_argument("--policy", type=Path, required=True, help="policy directory to register")
     entry.add_argument("--candidate", required=True, help="the arm it comes from")
     entry.add_argument("--out", type=Path, default=Path("workspace/promotion"), help="directory of the decision")
+    entry.add_argument("--sets", type=Path, default=Path("workspace/sets"), help="the gate's other evaluation sets")
     entry.add_argument("--reports", type=Path, default=Path("reports"))
     entry.add_argument("--state", type=Path, default=Path(".poly-epo/tracking"))
-    action("list", "versions with their aliases")
-    chosen = action("promote", "make a version champion by hand")
-    chosen.add_argument("version", type=int)
+    action("list", "versions: aliases, pass@k with intervals, data")
     action("rollback", "make the previous champion champion again")
+    for name, text in _ON_ONE.items():
+        chosen = action(name, text)
+        chosen.add_argument("version", help="a number, an alias, or the first digits of a policy digest")
+        if name == "fetch":
+            chosen.add_argument("--out", type=Path, required=True, help="directory to make")
     return parser
 
 
@@ -55,17 +61,29 @@ def _register(params: Params, options: argparse.Namespace) -> str:
         out=options.out,
         reports=options.reports,
         state=options.state,
+        sets=options.sets,
     )
-    return "\n".join([f"{decision.verdict}: {decision.policy[:12]}", *(f"  {reason}" for reason in decision.reasons)])
+    lines = [f"  {'passed' if check.passed else 'FAILED'}  {check.reason}" for check in decision.checks]
+    return "\n".join([f"{decision.verdict}: {decision.policy[:12]}, {decision.why}", *lines])
 
 
 def _list(params: Params, _: argparse.Namespace) -> str:
-    rows = [
-        f"{version.number:>7}  {version.policy[:12] or '-':<12}  {version.tags.get('poly_epo.verdict', '-'):<9}  "
-        f"{', '.join(version.aliases)}"
-        for version in list_versions(params)
-    ]
-    return "\n".join(["version  policy        verdict    aliases", *rows]) if rows else "no versions yet"
+    return versions_table(list_versions(params))
+
+
+def _show(params: Params, options: argparse.Namespace) -> str:
+    models = open_registry(params)
+    return version_page(models, models.get(options.version))
+
+
+def _card(params: Params, options: argparse.Namespace) -> str:
+    models = open_registry(params)
+    return card(models, models.get(options.version))
+
+
+def _lineage(params: Params, options: argparse.Namespace) -> str:
+    models = open_registry(params)
+    return lineage(models, models.get(options.version))
 
 
 def _promote(params: Params, options: argparse.Namespace) -> str:
@@ -74,6 +92,34 @@ def _promote(params: Params, options: argparse.Namespace) -> str:
 
 def _rollback(params: Params, _: argparse.Namespace) -> str:
     return f"version {rollback(params).number} is champion again"
+
+
+def _fetch(params: Params, options: argparse.Namespace) -> str:
+    if options.out.exists() and any(options.out.iterdir()):
+        raise PolyEpoError("not empty", where=str(options.out), remedy="name a directory that does not exist")
+    models = open_registry(params)
+    version = models.get(options.version)
+    models.fetch(version, options.out)
+    return f"version {version.number} is at {options.out}"
+
+
+_ON_ONE = {
+    "show": "one version: where it is, and why it was promoted or refused",
+    "card": "its model card",
+    "lineage": "back to data, code, environment and params; forward to its evaluations",
+    "promote": "make a version champion by hand",
+    "fetch": "copy a version's policy directory out of the registry",
+}
+_ACTIONS = {
+    "register": _register,
+    "list": _list,
+    "show": _show,
+    "card": _card,
+    "lineage": _lineage,
+    "promote": _promote,
+    "rollback": _rollback,
+    "fetch": _fetch,
+}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from components.manifest import read_manifest
 __all__ = ["Evidence", "ProblemResult", "evidence_of", "read_metrics"]
 
 _COLUMNS = ["problem_id", "samples", "correct", "distinct_correct"]
+# How completions were asked for and judged: two evaluations compare only where all of this is equal.
+_CONDITIONS = ["temperature", "top_p", "max_new_tokens", "prompts", "verifier", "clusterer", "correct_reward"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,25 @@ class Evidence:
         dataset: digest of the problem file.
         distinct_samples: m, among how many completions distinct correct clusters are counted.
         problems: problem_id -> result.
+        unverified: completions on which the verifier failed or timed out; they count as wrong.
+        conditions: how completions were sampled and judged, as far as the evaluation says.
     """
 
     policy: str
     dataset: str
     distinct_samples: int
     problems: dict[str, ProblemResult]
+    unverified: int = 0
+    conditions: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """The fewest completions of any problem."""
+        return min(result.samples for result in self.problems.values())
+
+    def unverified_share(self) -> float:
+        """Share of all completions on which the verifier failed or timed out."""
+        return self.unverified / sum(result.samples for result in self.problems.values())
 
     def counts(self, order: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(P,) samples and (P,) correct counts of the problems in ``order``."""
@@ -85,8 +100,12 @@ def evidence_of(evaluation: Path) -> Evidence:
         row["problem_id"]: ProblemResult(row["samples"], row["correct"], round(row["distinct_correct"], 10))
         for row in rows
     }
+    unverified = int(metrics.get("verifier_failures", 0)) + int(metrics.get("verifier_timeouts", 0))
+    conditions = {name: metrics[name] for name in _CONDITIONS if name in metrics}
     try:
-        return Evidence(metrics["policy"], metrics["dataset"], metrics["distinct_samples"], problems)
+        return Evidence(
+            metrics["policy"], metrics["dataset"], metrics["distinct_samples"], problems, unverified, conditions
+        )
     except KeyError as error:
         raise PolyEpoError(
             f"metrics.json lacks {error}", where=str(evaluation), remedy="run the evaluation stage again"

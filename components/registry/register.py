@@ -1,40 +1,50 @@
-"""Register a candidate, decide by the gate, move the aliases, write the decision document.
+"""Register a candidate policy and decide whether it becomes champion; every step may be repeated after a kill.
 
-Every moment of it is a valid state: the version is registered once per policy digest; the verdict is noted on the
-version before any alias moves, so that a repeat after a kill finishes the same decision; the champion moves last.
+The order makes that true: files, then the version, then what the version is judged by and was made from, then the
+judgement (see `judge`), then the published decision. A repeat finds what the former attempt did and goes on.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import PolyEpoError
 from components.evaluation.params import EvaluationParams
 from components.manifest import fingerprint, publish, read_manifest, write_json
 from components.params import Params
-from components.registry.aliases import crown
-from components.registry.card import decision_markdown, model_card
+from components.registry.aliases import open_registry
+from components.registry.card import CARD, model_card
+from components.registry.document import decision_markdown
 from components.registry.evidence import Evidence, evidence_of, read_metrics
-from components.registry.gate import Bootstrap, Decision, decide
+from components.registry.gate import Bootstrap, Decision, OtherSet, decide
+from components.registry.judge import judge
+from components.registry.lineage import DVC_LOCK, LINEAGE, gather_lineage
+from components.registry.other_sets import challenger_sets, kept_name, with_incumbent
 from components.registry.params import RegistryParams
-from components.registry.store import CHALLENGER, CHAMPION, Models, Version, open_models
-from components.tracking.params import TrackingParams
+from components.registry.show import SUMMARY_TAG, summary
+from components.registry.store import EVIDENCE, Models, Version
 from components.tracking.sync import TrackingUnavailable, sync
 
 __all__ = ["DECISION_NAME", "register"]
 
 DECISION_NAME = "decision.json"
-_DECISION_TAG = "poly_epo.decision"
 
 logger = logging.getLogger(__name__)
 
 
 def register(
-    params: Params, *, evaluations: Path, policy: Path, candidate: str, out: Path, reports: Path, state: Path
+    params: Params,
+    *,
+    evaluations: Path,
+    policy: Path,
+    candidate: str,
+    out: Path,
+    reports: Path,
+    state: Path,
+    sets: Path = Path("workspace/sets"),
 ) -> Decision:
     """Register ``policy`` and promote it if the gate says so; does nothing where ``out`` holds this very decision.
 
@@ -46,6 +56,7 @@ def register(
         out: directory to publish ``decision.json`` and ``decision.md`` in.
         reports: directory that holds ``comparison/`` (for tracking).
         state: tracking's local state.
+        sets: directory of the other evaluation sets that the gate names.
 
     Returns:
         The decision.
@@ -54,16 +65,19 @@ def register(
         PolyEpoError: an input is missing, the evaluation is of another policy, or a k exceeds the samples.
         TrackingUnavailable: the registry cannot be reached; run the same command again when it can.
     """
-    request = _request(params, evaluations, policy, candidate)
+    request = _request(params, evaluations, policy, candidate, sets)
     manifest = read_manifest(out)
     if manifest is not None and manifest.fingerprint == request.fingerprint:
         return Decision.from_dict(json.loads((out / DECISION_NAME).read_text(encoding="utf-8")))
     run_id = _tracked_run(params, evaluations.parent, reports, state, candidate)
-    registry = params[RegistryParams]
-    models = open_models(params[TrackingParams], registry.model)
+    models = open_registry(params)
     version = models.find(request.evidence.policy) or models.add(policy, request.evidence.policy, run_id)
-    models.keep(version, request.evidence, model_card(params, candidate, request.evidence, request.metrics))
-    decision = _settle(models, version, request, registry)
+    _keep(models, version, request, params, evaluations.parent, run_id)
+
+    def compare(champion: Version | None) -> Decision:
+        return _compare(models, champion, request, params)
+
+    decision = judge(models, version, request.fingerprint, compare)
     with publish(out, fingerprint=request.fingerprint, facts={"verdict": decision.verdict}) as directory:
         write_json(directory / DECISION_NAME, decision.as_dict())
         (directory / "decision.md").write_text(decision_markdown(decision), encoding="utf-8")
@@ -72,16 +86,19 @@ def register(
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked: the candidate's and the base's evidence, how to compare, and the identity of it all."""
+    """What is asked: the candidate and its evaluations, the base's, where sets lie, and the identity of it all."""
 
+    candidate: str
+    policy: Path
+    evaluation: Path
     evidence: Evidence
     base: Evidence
-    metrics: dict[str, object]
-    bootstrap: Bootstrap
+    other_sets: list[OtherSet]
+    sets: Path
     fingerprint: str
 
 
-def _request(params: Params, evaluations: Path, policy: Path, candidate: str) -> _Request:
+def _request(params: Params, evaluations: Path, policy: Path, candidate: str, sets: Path) -> _Request:
     manifest = read_manifest(policy)
     if manifest is None:
         raise PolyEpoError("no policy is published here", where=str(policy), remedy="run the stage `improve` first")
@@ -93,11 +110,54 @@ def _request(params: Params, evaluations: Path, policy: Path, candidate: str) ->
             value=evidence.policy[:12],
             remedy="evaluate this policy first: run the evaluation stage again",
         )
-    evaluation = params[EvaluationParams]
-    bootstrap = Bootstrap(evaluation.bootstrap_draws, evaluation.confidence, evaluation.seed)
+    gate = params[RegistryParams].gate
+    others = challenger_sets(gate, sets, policy, evidence.policy, candidate)
+    against_base = [with_incumbent(other, sets, base.policy, "base", {}) for other in others]
+    bootstrap = _bootstrap(params)
     settings = params[RegistryParams].model_dump(mode="json")
-    identity = fingerprint(settings, evidence.to_json(), base.to_json(), [bootstrap.draws, bootstrap.confidence])
-    return _Request(evidence, base, read_metrics(evaluations / candidate), bootstrap, identity)
+    seen = [e.to_json() for other in against_base for e in (other.challenger, other.incumbent) if e is not None]
+    identity = fingerprint(settings, evidence.to_json(), base.to_json(), seen, [bootstrap.draws, bootstrap.confidence])
+    return _Request(candidate, policy, evaluations / candidate, evidence, base, others, sets, identity)
+
+
+def _bootstrap(params: Params) -> Bootstrap:
+    evaluation = params[EvaluationParams]
+    return Bootstrap(evaluation.bootstrap_draws, evaluation.confidence, evaluation.seed)
+
+
+def _compare(models: Models, champion: Version | None, request: _Request, params: Params) -> Decision:
+    if champion is None:
+        incumbent, kind, kept = request.base, "base", {}
+    else:
+        incumbent, kind = models.evidence(champion), "champion"
+        names = [kept_name(other.name) for other in request.other_sets]
+        kept = {name: text for name in names if (text := models.kept(champion, name)) is not None}
+    others = [with_incumbent(other, request.sets, incumbent.policy, kind, kept) for other in request.other_sets]
+    gate, bootstrap = params[RegistryParams].gate, _bootstrap(params)
+    return decide(request.evidence, incumbent, kind, gate=gate, bootstrap=bootstrap, other_sets=others)
+
+
+def _keep(
+    models: Models, version: Version, request: _Request, params: Params, workspace: Path, run_id: str | None
+) -> None:
+    """Store with the version what it is judged by, what it was made from, and its model card."""
+    metrics = read_metrics(request.evaluation)
+    lineage = gather_lineage(params, workspace, request.evidence.policy, run_id or version.run_id)
+    history = request.policy.parent / "history.json"
+    training = json.loads(history.read_text(encoding="utf-8")).get("evaluations", []) if history.is_file() else []
+    card = model_card(request.candidate, request.evidence, metrics, lineage, training)
+    others = {kept_name(o.name): o.challenger.to_json() for o in request.other_sets if o.challenger is not None}
+    files = {
+        EVIDENCE: request.evidence.to_json(),
+        LINEAGE: json.dumps(lineage, sort_keys=True, indent=1),
+        CARD: card,
+    }
+    lock = Path(DVC_LOCK)
+    if lock.is_file():
+        files[DVC_LOCK] = lock.read_text(encoding="utf-8")
+    models.keep(version, files | others)
+    models.describe(version, card)
+    models.set_tags(version, {SUMMARY_TAG: summary(metrics, lineage)})
 
 
 def _tracked_run(params: Params, workspace: Path, reports: Path, state: Path, candidate: str) -> str | None:
@@ -108,49 +168,3 @@ def _tracked_run(params: Params, workspace: Path, reports: Path, state: Path, ca
         logger.warning("the runs are not tracked yet: %s", error.line())
         return None
     return report.runs.get(f"arm/{candidate}")
-
-
-def _settle(models: Models, version: Version, request: _Request, registry: RegistryParams) -> Decision:
-    """The decision for ``version``: the one noted on it if that is still open or stands, else a new one."""
-    champion = models.with_alias(CHAMPION)
-    noted = json.loads(version.tags.get(_DECISION_TAG, "{}"))
-    ours = noted.get("fingerprint") == request.fingerprint
-    if ours and noted["settled"]:
-        return Decision.from_dict(noted["decision"])
-    untouched = (champion.number if champion else 0) in (noted.get("incumbent"), version.number)
-    if ours and untouched:
-        decision, old = Decision.from_dict(noted["decision"]), noted["incumbent"]
-    else:
-        if champion is None or champion.number != version.number:
-            models.move(CHALLENGER, version)
-        decision, old = _decide(models, version, champion, request, registry), champion.number if champion else 0
-        _note(models, version, request, decision, old, settled=False)
-    if decision.promoted:
-        crown(models, version, models.get(old) if old else None)
-    _note(models, version, request, decision, old, settled=True)
-    return decision
-
-
-def _decide(
-    models: Models, version: Version, champion: Version | None, request: _Request, registry: RegistryParams
-) -> Decision:
-    compare: Callable[[Evidence, str], Decision] = lambda incumbent, kind: decide(  # noqa: E731
-        request.evidence, incumbent, kind, gate=registry.gate, bootstrap=request.bootstrap
-    )
-    if champion is None:
-        return compare(request.base, "base")
-    if champion.number == version.number:
-        decision = compare(request.evidence, "champion")
-        return replace(decision, verdict="unchanged", reasons=["this policy is the champion already"])
-    return compare(models.evidence(champion), "champion")
-
-
-def _note(models: Models, version: Version, request: _Request, decision: Decision, old: int, *, settled: bool) -> None:
-    document = {
-        "fingerprint": request.fingerprint,
-        "incumbent": old,
-        "settled": settled,
-        "decision": decision.as_dict(),
-    }
-    tags = {_DECISION_TAG: json.dumps(document, sort_keys=True), "poly_epo.verdict": decision.verdict}
-    models.set_tags(version, tags)

@@ -6,6 +6,7 @@ are never loaded. Its identity is the digest of the policy directory: the same p
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,17 +14,29 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import PolyEpoError
+from components.manifest import read_manifest
 from components.registry.evidence import Evidence
-from components.tracking.client import Store, connect, translated
+from components.tracking.client import POLICY_TAG, Store, connect, translated
 from components.tracking.params import TrackingParams
 
-__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Models", "Version", "open_models"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "EVIDENCE",
+    "KEPT",
+    "MODEL_TAG",
+    "PREVIOUS",
+    "RETIRED_TAG",
+    "Models",
+    "Version",
+    "open_models",
+]
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-POLICY_TAG = "poly_epo.policy"
-_KEPT = "poly_epo"  # artifact folder beside the policy's own files
-_EVIDENCE = "evidence.json"
-_CARD = "model_card.md"
+MODEL_TAG = "poly_epo.model_id"
+RETIRED_TAG = "poly_epo.retired"
+KEPT = "poly_epo"  # artifact folder beside the policy's own files
+EVIDENCE = "evidence.json"
 _DESCRIPTION_LENGTH = 5000  # MLflow's limit
 
 
@@ -38,6 +51,7 @@ class Version:
         run_id: the MLflow run that made it, if known.
         aliases: champion, challenger, previous.
         tags: all tags.
+        created: milliseconds since 1970.
     """
 
     number: int
@@ -46,6 +60,7 @@ class Version:
     run_id: str | None = None
     aliases: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    created: int = 0
 
 
 def open_models(tracking: TrackingParams, name: str) -> Models:
@@ -95,6 +110,7 @@ class Models:
                 run_id=entry.run_id or None,
                 aliases=sorted(by_number.get(int(entry.version), [])),
                 tags=dict(entry.tags),
+                created=int(entry.creation_timestamp or 0),
             )
             for entry in found
         ]
@@ -108,24 +124,30 @@ class Models:
         """The version that carries ``alias``."""
         return next((version for version in self.versions() if alias in version.aliases), None)
 
-    def get(self, number: int) -> Version:
-        """Version ``number``; raises PolyEpoError when there is none."""
-        versions = self.versions()
-        for version in versions:
-            if version.number == number:
-                return version
+    def get(self, version: int | str) -> Version:
+        """The version with this number, alias or policy digest (8 digits or more).
+
+        Raises:
+            PolyEpoError: there is none.
+        """
+        versions, wanted = self.versions(), str(version)
+        for found in versions:
+            by_digest = len(wanted) >= 8 and found.policy.startswith(wanted)
+            if wanted == str(found.number) or wanted in found.aliases or by_digest:
+                return found
         raise PolyEpoError(
             f"model {self.name!r} has no such version",
             where="registry",
-            value=number,
-            remedy=f"versions: {', '.join(str(version.number) for version in versions) or 'none yet'}",
+            value=version,
+            remedy=f"versions: {', '.join(str(found.number) for found in versions) or 'none yet'}",
         )
 
     def add(self, directory: Path, policy: str, run_id: str | None) -> Version:
         """Copy the policy directory into the artifact store and register it as the next version."""
         client = self.store.client
         with translated(self.store.uri):
-            models = client.search_logged_models([self.store.experiment_id], f"tags.`{POLICY_TAG}` = '{policy}'")
+            copies = client.search_logged_models([self.store.experiment_id], f"tags.`{POLICY_TAG}` = '{policy}'")
+            models = [copy for copy in copies if RETIRED_TAG not in copy.tags]
             # A copy that a kill cut short is found again and overwritten, not left beside a second one.
             model = (
                 models[0]
@@ -141,30 +163,96 @@ class Models:
                 self.name,
                 model.artifact_location,
                 run_id=run_id or model.source_run_id,
-                tags={POLICY_TAG: policy, "poly_epo.model_id": model.model_id},
+                tags={POLICY_TAG: policy, MODEL_TAG: model.model_id},
                 model_id=model.model_id,
             )
+            first = self.find(policy)
+            if first is not None and first.number != int(made.version):
+                # Another process registered the same policy at the same time, and was first.
+                client.delete_model_version(self.name, made.version)
+                if first.tags.get(MODEL_TAG) != model.model_id:
+                    client.set_logged_model_tags(model.model_id, {RETIRED_TAG: "yes"})
+                return first
         return self.get(int(made.version))
 
-    def keep(self, version: Version, evidence: Evidence, card: str) -> None:
-        """Store what the version was judged by, and its model card (also as the version's description)."""
-        client = self.store.client
+    def keep(self, version: Version, files: Mapping[str, str]) -> None:
+        """Store small text files with ``version``, below ``poly_epo/``; an older file of that name is replaced."""
         with tempfile.TemporaryDirectory() as name, translated(self.store.uri):
-            directory = Path(name)
-            (directory / _EVIDENCE).write_text(evidence.to_json(), encoding="utf-8")
-            (directory / _CARD).write_text(card, encoding="utf-8")
-            client.log_model_artifacts(version.tags["poly_epo.model_id"], name, _KEPT)
-            client.update_model_version(self.name, str(version.number), card[:_DESCRIPTION_LENGTH])
+            for file, text in files.items():
+                path = Path(name) / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            self.store.client.log_model_artifacts(self._model_id(version), name, KEPT)
 
-    def evidence(self, version: Version) -> Evidence:
-        """What `keep` stored; raises PolyEpoError when the version has none."""
+    def kept(self, version: Version, file: str) -> str | None:
+        """A file that `keep` stored; None when there is none."""
+        if file not in self.kept_names(version, str(Path(file).parent)):
+            return None
+        with tempfile.TemporaryDirectory() as name:
+            return (self.download(version, Path(name), f"{KEPT}/{file}")).read_text(encoding="utf-8")
+
+    def kept_names(self, version: Version, folder: str = ".") -> list[str]:
+        """Names below ``poly_epo/`` of the files that `keep` stored in ``folder``."""
+        if MODEL_TAG not in version.tags:  # made by hand in MLflow
+            return []
+        path = KEPT if folder == "." else f"{KEPT}/{folder}"
+        with translated(self.store.uri):
+            files = self.store.client.list_logged_model_artifacts(version.tags[MODEL_TAG], path)
+        return [str(Path(file.path).relative_to(KEPT)) for file in files if not file.is_dir]
+
+    def download(self, version: Version, target: Path, path: str = "") -> Path:
+        """Fetch the version's files (or the one at ``path``) into the directory ``target``.
+
+        Raises:
+            PolyEpoError: the registry knows the version, but its files are gone.
+        """
         from mlflow.artifacts import download_artifacts  # noqa: PLC0415
 
-        with tempfile.TemporaryDirectory() as name:
-            uri = f"{version.source.rstrip('/')}/{_KEPT}/{_EVIDENCE}"
-            with translated(self.store.uri):
-                path = download_artifacts(artifact_uri=uri, dst_path=name, tracking_uri=self.store.uri)
-            return Evidence.from_json(Path(path).read_text(encoding="utf-8"))
+        with translated(self.store.uri):
+            if not self.store.client.list_logged_model_artifacts(self._model_id(version)):
+                raise PolyEpoError(
+                    f"the files of version {version.number} are gone",
+                    where=version.source,
+                    remedy="restore them from a backup, or promote another version with `poly-epo models promote`",
+                )
+            uri = f"{version.source.rstrip('/')}/{path}".rstrip("/")
+            found = download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=self.store.uri)
+        return Path(found)
+
+    def fetch(self, version: Version, target: Path) -> None:
+        """Copy the version's policy directory to ``target``, checked against its manifest.
+
+        Raises:
+            PolyEpoError: its files are gone, or are not those that were registered.
+        """
+        with tempfile.TemporaryDirectory(dir=_made(target.parent)) as name:
+            # A server sends the folder's content, a local store the folder itself.
+            found = self.download(version, Path(name))
+            manifest = read_manifest(found, verify=True)
+            if manifest is None or manifest.digest != version.policy:
+                raise PolyEpoError(
+                    f"the files of version {version.number} are not those that were registered",
+                    where=version.source,
+                    remedy="restore them from a backup, or register the policy again",
+                )
+            shutil.rmtree(found / KEPT, ignore_errors=True)
+            shutil.copytree(found, target, dirs_exist_ok=True)
+
+    def describe(self, version: Version, text: str) -> None:
+        """Show ``text`` (Markdown) on the version's page."""
+        with translated(self.store.uri):
+            self.store.client.update_model_version(self.name, str(version.number), text[:_DESCRIPTION_LENGTH])
+
+    def evidence(self, version: Version, name: str = EVIDENCE) -> Evidence:
+        """The evaluation kept with ``version``; raises PolyEpoError when there is none."""
+        text = self.kept(version, name)
+        if text is None:
+            raise PolyEpoError(
+                f"version {version.number} has no evaluation to be compared with",
+                where="registry",
+                remedy="promote by hand: `poly-epo models promote VERSION`",
+            )
+        return Evidence.from_json(text)
 
     def set_tags(self, version: Version, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
@@ -181,3 +269,17 @@ class Models:
         """Remove an alias; nothing happens when it is not set."""
         with translated(self.store.uri):
             self.store.client.delete_registered_model_alias(self.name, alias)
+
+    def _model_id(self, version: Version) -> str:
+        if MODEL_TAG not in version.tags:
+            raise PolyEpoError(
+                f"version {version.number} was not registered by this pipeline: its files are not known here",
+                where="registry",
+                remedy="register its policy with `python -m components.registry register`",
+            )
+        return version.tags[MODEL_TAG]
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

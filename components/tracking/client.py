@@ -21,8 +21,9 @@ from components.tracking.params import TrackingParams
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["DatasetRecord", "Point", "Store", "TrackingUnavailable", "connect", "translated"]
+__all__ = ["POLICY_TAG", "DatasetRecord", "Point", "Store", "TrackingUnavailable", "connect", "translated"]
 
+POLICY_TAG = "poly_epo.policy"  # digest of the policy directory that a run evaluated
 _SQLITE = "sqlite:///"
 _BATCH = 1000  # MLflow's limit on metrics per log_batch call
 _PARAM_BATCH = 100  # MLflow's limit on params per call
@@ -143,6 +144,13 @@ class Store:
                 max_results=1,
             )
         return str(runs[0].info.run_id) if runs else None
+
+    def evaluation_runs(self, policy: str) -> dict[str, str]:
+        """Run id -> name of the active runs that evaluated the policy of this digest, oldest first."""
+        query = f"tags.`{POLICY_TAG}` = '{policy}'"
+        with translated(self.uri):
+            runs = self.client.search_runs([self.experiment_id], query, order_by=["attributes.start_time ASC"])
+        return {str(run.info.run_id): str(run.info.run_name) for run in runs}
 
     def create_run(self, name: str, tags: Mapping[str, str], start_time: int) -> str:
         """Make a run and return its id; ``start_time`` in milliseconds since 1970."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from components.improve.params import ImproveParams
 from components.manifest import MANIFEST_NAME, Manifest, fingerprint, read_manifest
 from components.params import Params
-from components.tracking.client import DatasetRecord, Point, Store, TrackingUnavailable, connect
+from components.tracking.client import POLICY_TAG, DatasetRecord, Point, Store, TrackingUnavailable, connect
 from components.tracking.identity import arm_origin, flat_params, provenance_tags, run_key
 from components.tracking.params import TrackingParams
 from components.tracking.samples import sample_table
@@ -152,6 +152,8 @@ class _Replay:
         moment = _modified(directory / MANIFEST_NAME)
         run = self._child("evaluation", name, moment)
         self._datasets(run, workspace, ["test"])
+        policy = evaluated_policy(directory)
+        self._once(run, "policy", policy, lambda: self.store.set_tags(run.run_id, {POLICY_TAG: policy}))
         manifest = read_manifest(directory)
         if manifest is not None and run.done.get("content") != manifest.digest:
             self._send(run, evaluation_readings(directory), {"content": manifest.digest})

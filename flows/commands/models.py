@@ -24,8 +24,26 @@ def _registry(action: str, rest: list[str] | None) -> None:
 
 @app.command("list", context_settings=_PASS_ON)
 def list_(rest: Rest = None) -> None:
-    """List the versions and their aliases."""
+    """List the versions: aliases, pass@k with intervals, data."""
     _registry("list", rest)
+
+
+@app.command(context_settings=_PASS_ON)
+def show(rest: Rest = None) -> None:
+    """One version: where it is, and why it was promoted or refused."""
+    _registry("show", rest)
+
+
+@app.command(context_settings=_PASS_ON)
+def card(rest: Rest = None) -> None:
+    """The model card of a version."""
+    _registry("card", rest)
+
+
+@app.command(context_settings=_PASS_ON)
+def lineage(rest: Rest = None) -> None:
+    """Where a version comes from, and what it was evaluated on."""
+    _registry("lineage", rest)
 
 
 @app.command(context_settings=_PASS_ON)
@@ -38,3 +56,9 @@ def promote(rest: Rest = None) -> None:
 def rollback(rest: Rest = None) -> None:
     """Make the previous champion the champion again."""
     _registry("rollback", rest)
+
+
+@app.command(context_settings=_PASS_ON)
+def fetch(rest: Rest = None) -> None:
+    """Copy a version's policy directory out of the registry."""
+    _registry("fetch", rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Desk:
     def __init__(self, root: Path, uri: str) -> None:
         self.root, self.workspace = root, root / "workspace"
         self.params = synthetic.make_params(root, [ARM], uri=uri, experiment=str(root))
-        model = f"m{abs(hash(root))}"
+        model = f"m{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
         sections = dict(self.params._sections)
         sections["registry"] = self.params[RegistryParams].model_copy(update={"model": model})
         self.params = type(self.params)(sections)
@@ -70,7 +71,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    return synthetic.new_database(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture
@@ -92,6 +93,7 @@ def test_the_first_candidate_is_judged_against_the_base(desk):
     assert run.info.run_name == f"arm {ARM}"  # lineage: version -> run -> parameters and data
     files = {file.path for file in client.list_logged_model_artifacts(version.tags["poly_epo.model_id"])}
     assert files == {"model.safetensors", "manifest.json", "poly_epo"}
+    assert {"evidence.json", "lineage.json", "model_card.md"} <= set(desk.models.kept_names(version))
     document = json.loads(desk.document())
     assert document["policy"] == read_manifest(desk.workspace / "improve" / ARM / "final").digest
     assert not {"run_id", "version", "time"} & set(document)
@@ -129,7 +131,7 @@ def test_other_problems_are_refused(desk):
     desk.candidate(0.9, "two", dataset="another test split")
     decision = desk.register()
     assert decision.verdict == "refused"
-    assert "different problems" in decision.reasons[0]
+    assert "different problems" in decision.check("same problems").reason
     assert desk.aliases() == {CHAMPION: 1, CHALLENGER: 2}
 
 

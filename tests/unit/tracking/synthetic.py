@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,9 @@ from components.manifest import publish, write_json
 from components.params import Params, parse_params
 from components.records import PROBLEM, SCORED_ROLLOUT, Problem, problems_to_table, write_records
 from components.registry.params import GateMargins
+from components.tracking.client import connect
 from components.tracking.identity import arm_origin
+from components.tracking.params import TrackingParams
 
 ROOT = Path(__file__).parents[3]
 MOMENT = 1_700_000_000  # seconds since 1970: modification time of the first file
@@ -36,9 +40,22 @@ def make_params(
     document["improve"] |= {"arms": arms or ["grpo", "poly_epo"], "iterations": 4}
     document["evaluation"]["bootstrap_draws"] = 200
     document["tracking"] = {"uri": uri or f"sqlite:///{tmp}/state/mlflow.db", "experiment": experiment}
-    chosen = gate or GateMargins(margins={1: 0.0, 8: -0.05}, min_problems=10)
+    chosen = gate or GateMargins(margins={1: 0.0, 8: -0.05}, min_problems=10, min_samples=8)
     document["registry"] |= {"model": "unit", "gate": chosen.model_dump()}
     return parse_params(document)
+
+
+_TEMPLATES: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def new_database(directory: Path) -> str:
+    """The address of a fresh sqlite store in ``directory``: a copy, because making MLflow's tables takes seconds."""
+    if not _TEMPLATES:
+        _TEMPLATES.append(tempfile.TemporaryDirectory())
+        connect(TrackingParams(uri=f"sqlite:///{_TEMPLATES[0].name}/mlflow.db", experiment="template"))
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(_TEMPLATES[0].name) / "mlflow.db", directory / "mlflow.db")
+    return f"sqlite:///{directory}/mlflow.db"
 
 
 def make_base(workspace: Path) -> None:
@@ -88,7 +105,15 @@ def finish_arm(workspace: Path, arm: str) -> None:
     write_json(directory / "history.json", {"iterations": 4})
 
 
-def add_evaluation(workspace: Path, name: str, rewards: dict[str, list[float]], *, dataset: str = "test") -> None:
+def add_evaluation(
+    workspace: Path,
+    name: str,
+    rewards: dict[str, list[float]],
+    *,
+    dataset: str = "test",
+    directory: Path | None = None,
+    **conditions: object,
+) -> None:
     """An evaluation as the evaluation stage publishes it, of ``workspace/base`` or of the arm's final policy."""
     policy = workspace / "base" if name == "base" else workspace / "improve" / name / "final"
     samples = len(next(iter(rewards.values())))
@@ -101,11 +126,20 @@ def add_evaluation(workspace: Path, name: str, rewards: dict[str, list[float]], 
         for key, values in columns.items()
         if key.startswith("pass@")
     }
-    conditions = {"problems": len(rewards), "samples": samples, "distinct_samples": 8, "confidence": 0.95}
+    conditions = {
+        "problems": len(rewards),
+        "samples": samples,
+        "distinct_samples": 8,
+        "confidence": 0.95,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "verifier_failures": 0,
+    } | conditions
     identity = {"policy": content_digest(policy), "dataset": dataset}
-    with publish(workspace / "evaluation" / name, fingerprint=f"{identity}{correct.tolist()}") as directory:
-        pq.write_table(pa.table(columns), directory / "per_problem.parquet")
-        write_json(directory / "metrics.json", metrics | conditions | identity)
+    target = directory or workspace / "evaluation" / name
+    with publish(target, fingerprint=f"{identity}{correct.tolist()}") as made:
+        pq.write_table(pa.table(columns), made / "per_problem.parquet")
+        write_json(made / "metrics.json", metrics | conditions | identity)
 
 
 def add_comparison(reports: Path) -> None:

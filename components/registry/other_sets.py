@@ -1,0 +1,75 @@
+"""Evaluations on other sets, for the gate's ceilings: found by the digest of the policy they measured.
+
+A set is a directory with one published evaluation per model below it and, by convention, its ``problems.parquet``:
+
+    workspace/sets/champ/{problems.parquet, base/, poly_epo/, champion/}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from components.manifest import MANIFEST_NAME
+from components.registry.evidence import Evidence, evidence_of
+from components.registry.gate import OtherSet
+from components.registry.params import GateMargins
+
+__all__ = ["challenger_sets", "kept_name", "with_incumbent"]
+
+
+def challenger_sets(gate: GateMargins, sets: Path, policy: Path, digest: str, candidate: str) -> list[OtherSet]:
+    """The sets that ``gate`` names, with the challenger's evaluations as far as they exist.
+
+    Args:
+        gate: names the sets and their ceilings.
+        sets: directory that a set's name is looked up in.
+        policy: the challenger's policy directory; ``digest`` is its identity.
+        candidate: name of the challenger, for the command that makes a missing evaluation.
+    """
+    found = []
+    for name, ceilings in sorted(gate.regressions.items()):
+        evidence = _find(sets / name, digest)
+        missing = "" if evidence else _missing("challenger", name, sets, str(policy), candidate)
+        found.append(OtherSet(name, ceilings, challenger=evidence, missing=missing))
+    return found
+
+
+def with_incumbent(other: OtherSet, sets: Path, digest: str, kind: str, kept: Mapping[str, str]) -> OtherSet:
+    """``other`` with the incumbent's evaluation: kept with its version, or found by its policy's ``digest``.
+
+    Args:
+        kind: ``champion`` or ``base``.
+        kept: file name (see `kept_name`) -> evidence kept with the champion's version.
+    """
+    text = kept.get(kept_name(other.name))
+    evidence = Evidence.from_json(text) if text else _find(sets / other.name, digest)
+    if evidence is not None or other.missing:
+        return replace(other, incumbent=evidence)
+    if kind == "base":
+        return replace(other, missing=_missing("base policy", other.name, sets, "workspace/base", "base"))
+    fetched = ".poly-epo/models/champion"
+    command = _missing("champion", other.name, sets, fetched, "champion")
+    return replace(other, missing=f"{command} (after `poly-epo models fetch champion --out {fetched}`)")
+
+
+def kept_name(name: str) -> str:
+    """File that a version keeps its evidence on the set ``name`` in."""
+    return f"sets/{Path(name).name}.json"
+
+
+def _find(directory: Path, policy: str) -> Evidence | None:
+    for manifest in sorted(directory.glob(f"*/{MANIFEST_NAME}")):
+        evidence = evidence_of(manifest.parent)
+        if evidence.policy == policy:
+            return evidence
+    return None
+
+
+def _missing(who: str, name: str, sets: Path, policy: str, out: str) -> str:
+    directory = sets / name
+    return (
+        f"the {who} has no evaluation on {name}: make it with `python -m components.evaluation --policy {policy} "
+        f"--problems {directory}/problems.parquet --out {directory}/{out}`"
+    )
