@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from components.errors import PolyEpoError
 from components.manifest import publish, read_manifest
 from components.registry.aliases import list_versions, promote, rollback
 from components.registry.gate import Decision
+from components.registry.ledger import Ledger, Move
 from components.registry.params import RegistryParams
 from components.registry.register import register
+from components.registry.show import card, lineage, version_page, versions_table
 from components.registry.store import CHALLENGER, CHAMPION, PREVIOUS, Models, open_models
 from components.tracking.client import TrackingUnavailable
 from components.tracking.params import TrackingParams
+from components.tracking.sync import sync
 from tests.unit.tracking import synthetic
 
 ARM = "poly_epo"
@@ -26,18 +30,22 @@ ARM = "poly_epo"
 class Desk:
     """A finished workspace whose candidate can be replaced by a better or worse one."""
 
-    def __init__(self, root: Path, uri: str) -> None:
+    def __init__(self, root: Path, uri: str, *, model: str = "", fresh: bool = True) -> None:
         self.root, self.workspace = root, root / "workspace"
-        self.params = synthetic.make_params(root, [ARM], uri=uri, experiment=str(root))
-        model = f"m{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+        name = model or f"m{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+        self.params = synthetic.make_params(root, [ARM], uri=uri, experiment=f"experiment of {name}")
+        self.set_registry(model=name)
+        if fresh:
+            synthetic.make_base(self.workspace)
+            synthetic.claim_arm(self.params, self.workspace, ARM)
+            synthetic.add_iteration(self.workspace, ARM, 1)
+            synthetic.finish_arm(self.workspace, ARM)
+            synthetic.add_evaluation(self.workspace, "base", synthetic.rewards_with_rate(0.2))
+
+    def set_registry(self, **values) -> None:
         sections = dict(self.params._sections)
-        sections["registry"] = self.params[RegistryParams].model_copy(update={"model": model})
+        sections["registry"] = self.params[RegistryParams].model_copy(update=values)
         self.params = type(self.params)(sections)
-        synthetic.make_base(self.workspace)
-        synthetic.claim_arm(self.params, self.workspace, ARM)
-        synthetic.add_iteration(self.workspace, ARM, 1)
-        synthetic.finish_arm(self.workspace, ARM)
-        synthetic.add_evaluation(self.workspace, "base", synthetic.rewards_with_rate(0.2))
 
     def candidate(self, rate: float, weights: str, **evaluation) -> None:
         with publish(self.workspace / "improve" / ARM / "final", fingerprint=weights, facts={"version": 4}) as final:
@@ -53,7 +61,12 @@ class Desk:
             out=self.workspace / "promotion",
             reports=self.root / "reports",
             state=self.root / "state" / "tracking",
+            sets=self.root / "sets",
         )
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.models.store, self.models.name)
 
     @property
     def models(self) -> Models:
@@ -64,6 +77,10 @@ class Desk:
 
     def document(self) -> bytes:
         return (self.workspace / "promotion" / "decision.json").read_bytes()
+
+    def document_policy(self) -> str:
+        """Digest of the policy that the published decision is about."""
+        return json.loads(self.document())["policy"]
 
     def forget_decision(self) -> None:
         (self.workspace / "promotion" / "manifest.json").unlink()
@@ -160,6 +177,9 @@ class _Death(BaseException):
 
 
 WRITES = [
+    "create_run",
+    "create_experiment",
+    "log_param",
     "create_logged_model",
     "log_model_artifacts",
     "finalize_logged_model",
@@ -171,15 +191,14 @@ WRITES = [
 ]
 
 
-def _register_dying(desk: Desk, monkeypatch, at: int) -> int:
+def _register_dying(desk: Desk, monkeypatch, at: int) -> list[str]:
     """Register, dying before the ``at``-th write takes effect; returns the writes tried."""
-    client, tried = desk.models.store.client, 0
+    client, tried = desk.models.store.client, []
 
-    def dying(real):
+    def dying(name, real):
         def write(*args, **kwargs):
-            nonlocal tried
-            tried += 1
-            if tried == at:
+            tried.append(name)
+            if len(tried) == at:
                 raise _Death
             return real(*args, **kwargs)
 
@@ -187,34 +206,179 @@ def _register_dying(desk: Desk, monkeypatch, at: int) -> int:
 
     with monkeypatch.context() as patch:
         for name in WRITES:
-            patch.setattr(client, name, dying(getattr(client, name)))
+            patch.setattr(client, name, dying(name, getattr(client, name)))
         with contextlib.suppress(_Death):
             desk.register()
     return tried
 
 
+class _Snapshot:
+    """The store's files and the workspace's decision, to begin each attempt from the same state."""
+
+    def __init__(self, desk: Desk, store: Path) -> None:
+        self.desk, self.store, self.copy = desk, store, desk.root / "snapshot"
+        shutil.copytree(store, self.copy)
+
+    def restore(self) -> None:
+        # The database keeps its inode: MLflow's connections stay open.
+        shutil.copyfile(self.copy / "mlflow.db", self.store / "mlflow.db")
+        for name in ("mlartifacts", "tracking"):
+            shutil.rmtree(self.store / name, ignore_errors=True)
+            if (self.copy / name).exists():
+                shutil.copytree(self.copy / name, self.store / name)
+        shutil.rmtree(self.desk.workspace / "promotion", ignore_errors=True)
+
+
 @pytest.mark.slow
-def test_killed_at_every_write_the_champion_stands_and_a_repeat_completes(tmp_path, uri, monkeypatch):
-    def ready(name: str) -> Desk:
-        desk = Desk(tmp_path / name, uri)
+@pytest.mark.parametrize("champion", [False, True], ids=["no champion yet", "a champion"])
+def test_killed_at_every_write_the_champion_stands_and_a_repeat_completes(tmp_path, monkeypatch, champion):
+    desk = Desk(tmp_path, synthetic.new_database(tmp_path / "state"))
+    allowed = {None, 1}
+    if champion:
         desk.candidate(0.5, "one")
         desk.register()
         desk.candidate(0.8, "two")
-        return desk
-
-    reference = ready("reference")
-    total = _register_dying(reference, monkeypatch, 10**9)
-    assert total > 10
-    expected, document = reference.aliases(), reference.document()
-    assert expected == {CHAMPION: 2, PREVIOUS: 1}
-    for at in range(1, total + 1):
-        desk = ready(f"at{at}")
-        assert _register_dying(desk, monkeypatch, at) == at
-        assert desk.aliases()[CHAMPION] in (1, 2)
+        allowed = {1, 2}
+    else:
+        desk.candidate(0.5, "one")
+        _ = desk.models
+    sync_tracking(desk)
+    snapshot = _Snapshot(desk, tmp_path / "state")
+    writes = _register_dying(desk, monkeypatch, 10**9)
+    assert writes.count("log_param") == 2  # the move, and that the aliases follow it
+    expected, document = desk.aliases(), desk.document()
+    assert expected == ({CHAMPION: 2, PREVIOUS: 1} if champion else {CHAMPION: 1})
+    for at in range(1, len(writes) + 1):
+        snapshot.restore()
+        assert len(_register_dying(desk, monkeypatch, at)) == at
+        assert desk.aliases().get(CHAMPION) in allowed
         desk.register()
         assert desk.aliases() == expected
         assert desk.document() == document
-        assert [version.number for version in list_versions(desk.params)] == [1, 2]
+        assert [version.number for version in list_versions(desk.params)] == sorted(allowed - {None})
+        assert [move.champion for move in desk.ledger.moves()] == sorted(allowed - {None})
+
+
+def sync_tracking(desk: Desk) -> None:
+    """Send the runs beforehand, so that registering writes to the registry alone."""
+    sync(desk.params, workspace=desk.workspace, reports=desk.root / "reports", state=desk.root / "state/tracking")
+
+
+def test_two_processes_that_make_the_ledger_agree_on_one(desk, monkeypatch):
+    store, client = desk.models.store, desk.models.store.client
+    real = client.get_experiment_by_name
+    first = Ledger(store, "shared")
+    answers = [None]  # the second looked before the first had made it
+    monkeypatch.setattr(client, "get_experiment_by_name", lambda name: answers.pop() if answers else real(name))
+    second = Ledger(store, "shared")
+    assert not answers
+    assert first.append(Move("hand", 1), 0)
+    assert not second.append(Move("hand", 2), 0)
+    assert second.append(Move("hand", 2), 1)
+    assert [move.champion for move in first.moves()] == [1, 2]
+    assert not first.append(Move("hand", 2), 1)  # an equal move of another process is not one's own
+
+
+def test_a_late_process_cannot_leave_an_older_alias(desk):
+    done = []
+    ledger = Ledger(desk.models.store, "late")
+    assert ledger.append(Move("hand", 1), 0)
+
+    def project(move):
+        if not done:  # a rival moves on while this process is about to set the alias
+            assert ledger.append(Move("hand", 2), 1)
+        done.append(move.champion)
+
+    assert ledger.settle(project) == 2
+    assert done == [1, 2]
+    assert ledger.settle(project) == 2
+    assert done == [1, 2]
+
+
+def test_a_ledger_that_was_deleted_is_one_clear_line(desk):
+    ledger = Ledger(desk.models.store, "gone")
+    desk.models.store.client.delete_run(ledger._run_id)
+    with pytest.raises(PolyEpoError, match="the ledger of promotions is gone"):
+        Ledger(desk.models.store, "gone")
+
+
+def test_a_set_without_its_evaluation_refuses_with_the_command_that_makes_it(desk):
+    gate = desk.params[RegistryParams].gate
+    desk.set_registry(gate=gate.model_copy(update={"regressions": {"champ": {1: 0.05}}}))
+    champ = desk.root / "sets" / "champ"
+    equal = synthetic.rewards_with_rate(0.3, seed=7)
+
+    desk.candidate(0.5, "one")
+    (failed,) = desk.register().failed
+    policy = desk.workspace / "improve" / ARM / "final"
+    assert failed.reason == (
+        f"the challenger has no evaluation on champ: make it with `python -m components.evaluation --policy {policy} "
+        f"--problems {champ}/problems.parquet --out {champ}/{ARM}`"
+    )
+    synthetic.add_evaluation(desk.workspace, ARM, equal, directory=champ / ARM)
+    (failed,) = desk.register().failed
+    assert failed.reason.startswith("the base policy has no evaluation on champ")
+    synthetic.add_evaluation(desk.workspace, "base", equal, directory=champ / "base")
+    decision = desk.register()
+    assert decision.promoted
+    assert decision.check("pass@1 on champ").passed
+
+    # The next challenger is better on the test set and worse on champ, where the champion's counts were kept.
+    desk.candidate(0.8, "two")
+    synthetic.add_evaluation(desk.workspace, ARM, synthetic.rewards_with_rate(0.1, seed=7), directory=champ / ARM)
+    decision = desk.register()
+    assert decision.incumbent_is == "champion"
+    assert [check.name for check in decision.failed] == ["pass@1 on champ"]
+    assert desk.aliases() == {CHAMPION: 1, CHALLENGER: 2}
+
+
+def test_what_is_gone_is_one_clear_line(desk):
+    desk.candidate(0.5, "one")
+    desk.register()
+    models = desk.models
+    (version,) = models.versions()
+    with pytest.raises(PolyEpoError, match=r"has no such version \(got 'previous'\) -> versions: 1"):
+        models.get(PREVIOUS)
+    assert models.get(version.policy[:8]) == version
+    models.fetch(version, desk.root / "fetched")
+    assert (desk.root / "fetched" / "model.safetensors").read_text() == "one"
+    assert not (desk.root / "fetched" / "poly_epo").exists()
+    files = Path(version.source.removeprefix("file://"))
+    (files / "model.safetensors").write_text("two")
+    with pytest.raises(PolyEpoError, match="differs from its manifest"):
+        models.fetch(version, desk.root / "other")
+    shutil.rmtree(files)
+    with pytest.raises(PolyEpoError, match="the files of version 1 are gone"):
+        models.fetch(version, desk.root / "other")
+    desk.candidate(0.8, "two")
+    with pytest.raises(PolyEpoError, match=r"version 1 has no evaluation to be compared with .*-> promote by hand"):
+        desk.register()
+    assert desk.aliases()[CHAMPION] == 1
+    models.store.client.create_model_version(models.name, "file:///made/by/hand")
+    with pytest.raises(PolyEpoError, match="version 3 was not registered by this pipeline"):
+        models.fetch(models.get(3), desk.root / "other")
+
+
+def test_pages_show_the_facts(desk):
+    assert versions_table(list_versions(desk.params)) == "no versions yet: `poly-epo run` registers the first"
+    desk.candidate(0.5, "one")
+    desk.register()
+    models = desk.models
+    (version,) = models.versions()
+    header, row = versions_table([version]).splitlines()
+    assert header.split()[:5] == ["version", "aliases", "policy", "pass@1", "pass@8"]
+    data = read_manifest(desk.workspace / "data").digest
+    pass_at_1 = json.loads((desk.workspace / "evaluation" / ARM / "metrics.json").read_text())["pass@1"]
+    for shown in ("champion", version.policy[:12], data[:12], f"{pass_at_1['value']:.3f} ["):
+        assert shown in row
+    assert "promoted: all 8 checks passed (against the base)" in version_page(models, version)
+    text = card(models, version)
+    for heading in ("## Evaluation", "## Limits", "## How to load it", "## Made from", "## Parameters"):
+        assert heading in text
+    assert f"data: `{data}`" in text
+    told = lineage(models, version)
+    for fact in (data, version.policy, "learning_rate", f"evaluation {ARM}", "40 problems x 16 samples", "torch 2."):
+        assert fact in told
 
 
 def test_faults_of_the_input_are_one_line(desk):

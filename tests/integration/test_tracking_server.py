@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from components.registry.store import CHAMPION
 from components.tracking.params import TrackingParams
+from tests.integration.mlflow_server import mlflow_server
 from tests.integration.test_registry import Desk
 from tests.integration.test_tracking import Place
 
@@ -30,32 +29,8 @@ Place(Path(sys.argv[1]), sys.argv[2], fresh=False).sync()
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    root = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{root}/server.db", "--artifacts-destination", str(root / "files")]
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (root / "log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            _wait_until_up(f"http://127.0.0.1:{port}/health", process, root / "log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
-
-
-def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail(f"mlflow server did not start: {log.read_text()[-2000:]}")
+    with mlflow_server(tmp_path_factory.mktemp("server")) as address:
+        yield address
 
 
 def test_a_killed_sync_is_completed_by_the_next_over_http(tmp_path, server, monkeypatch):
