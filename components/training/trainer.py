@@ -86,9 +86,9 @@ class Trainer:
         """One optimizer step per minibatch of whole prompts; returns the metrics of the iteration.
 
         Metrics: loss (mean of the steps), clip_fraction, ratio_mean, mismatch_kl (nats/token), importance_capped
-        (share of tokens), entropy (nats/token), grad_norm (before clipping, mean of the steps), learning_rate (of the last step),
-        trained_share (completions with signal), completion_tokens. Those per token are over the tokens of the
-        completions with signal.
+        (share of tokens), entropy (nats/token), grad_norm (before clipping, mean of the steps), learning_rate
+        (of the last step), trained_share (completions with signal), completion_tokens. Those per token are over the
+        tokens of the completions with signal.
 
         Raises:
             PolyEpoError: loss or gradient is not finite; the model's weights are then to be thrown away.
