@@ -10,6 +10,8 @@ import typer
 from components.command import EXIT_USER_ERROR
 from components.errors import PolyEpoError
 from flows.commands import models, objective, params, profile, ui
+from flows.commands.compare import compare
+from flows.commands.evaluate import evaluate
 from flows.commands.run import run
 from flows.commands.serve import serve
 from flows.commands.sweep import sweep
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command()(run)
 app.command()(serve)
 app.command()(sweep)
+app.command()(evaluate)
+app.command()(compare)
 app.add_typer(ui.app, name="ui")
 app.add_typer(params.app, name="params")
 app.add_typer(profile.app, name="profile")

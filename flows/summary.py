@@ -8,13 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from components.evaluation.table import TextTable, difference_table, result_table
 from flows.settings import STATE
+from flows.tables import print_document
 
 __all__ = ["orchestration_shares", "print_summary", "write_seconds"]
 
@@ -48,8 +45,7 @@ def print_summary(root: Path, seconds: float) -> None:
     comparison = root / "reports" / "comparison"
     document = _read(comparison / "table.json")
     if document:
-        for text in (result_table(document), difference_table(document)):
-            console.print(_rich_table(text), soft_wrap=False)
+        print_document(document, console)
     figures = sorted(path.relative_to(root) for path in comparison.glob("figures/*.png"))
     if figures:
         console.print("figures: " + "  ".join(map(str, figures)), markup=False)
@@ -59,15 +55,6 @@ def print_summary(root: Path, seconds: float) -> None:
         parts = ", ".join(f"{arm} {100 * share:.1f}%" for arm, share in shares.items())
         console.print(f"orchestration share of improve: {parts}", markup=False)
     console.print(f"total time: {seconds:.1f} s")
-
-
-def _rich_table(text: TextTable) -> Table:
-    table = Table(title=Text(text.title), title_justify="left", box=box.SIMPLE)
-    for position, header in enumerate(text.headers):
-        table.add_column(Text(header), justify="left" if position == 0 else "right")
-    for row in text.rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
 
 
 def _read(path: Path) -> dict[str, Any]:

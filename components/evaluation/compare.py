@@ -4,7 +4,7 @@ python -m components.evaluation.compare --evaluation base=DIR --evaluation grpo=
     --history grpo=FILE --history poly_epo=FILE --out reports/comparison
 
 The first evaluation is the baseline of the others. The directory holds table.json, table.md, the figures as
-PNG and SVG under figures/, and the data of each as CSV.
+PNG and SVG under figures/ (on white) and figures/dark/ (on black), and the data of each as CSV.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import TypeVar
 
 from components.command import component_parser, run_command
 from components.errors import PolyEpoError
-from components.evaluation.figures import draw_coverage, draw_distinct, draw_pass_at_k, save_figure
+from components.evaluation.gallery import draw_all
 from components.evaluation.params import EvaluationParams
-from components.evaluation.plot_data import coverage_rows, distinct_rows, pass_at_k_rows, write_csv
 from components.evaluation.results import Evaluation, History, read_evaluation, read_history
 from components.evaluation.table import comparison_document, markdown
 from components.manifest import fingerprint, is_published, publish, write_json
@@ -28,9 +27,16 @@ __all__ = ["compare"]
 
 T = TypeVar("T")
 
+_FORMAT = 2  # raised when the same inputs would give other bytes
+
 
 def compare(
-    evaluations: Sequence[Evaluation], histories: Sequence[History], out: Path, *, params: EvaluationParams
+    evaluations: Sequence[Evaluation],
+    histories: Sequence[History],
+    out: Path,
+    *,
+    params: EvaluationParams,
+    allow_differences: bool = False,
 ) -> bool:
     """Publish table and figures at ``out``; does nothing where that very content stands already.
 
@@ -43,48 +49,21 @@ def compare(
         PolyEpoError: the evaluations are not comparable.
     """
     content = fingerprint(
+        _FORMAT,
         params.model_dump(),
+        allow_differences,
         [(evaluation.name, evaluation.digest) for evaluation in evaluations],
         [(history.name, history.iterations, history.evaluations) for history in histories],
     )
     if is_published(out, content):
         return False
-    document = comparison_document(evaluations, params)
+    document = comparison_document(evaluations, params, allow_differences=allow_differences)
     facts = {"models": [evaluation.name for evaluation in evaluations]}
     with publish(out, fingerprint=content, facts=facts) as directory:
         write_json(directory / "table.json", document)
         (directory / "table.md").write_text(markdown(document), encoding="utf-8")
-        _draw(directory, evaluations, histories, params)
+        draw_all(directory, evaluations, histories, document)
     return True
-
-
-def _draw(
-    directory: Path, evaluations: Sequence[Evaluation], histories: Sequence[History], params: EvaluationParams
-) -> None:
-    conditions = evaluations[0].metrics
-    sampled = f"{conditions['problems']} problems, {conditions['samples']} samples each"
-    kinds = {
-        "pass_at_k": (
-            pass_at_k_rows(evaluations),
-            draw_pass_at_k,
-            f"{sampled}; bands: {params.confidence:.0%} bootstrap intervals over problems",
-        ),
-        "distinct_correct": (
-            distinct_rows(histories),
-            draw_distinct,
-            "mean per validation problem, among the samples of each evaluation",
-        ),
-        "coverage": (
-            coverage_rows(histories),
-            draw_coverage,
-            "lines: moving average over 5 iterations; dots: the rollouts of each iteration",
-        ),
-    }
-    (directory / "figures").mkdir()
-    for name, (rows, draw, subtitle) in kinds.items():
-        if rows:
-            write_csv(directory / f"{name}.csv", rows)
-            save_figure(draw(rows, subtitle), directory / "figures" / name)
 
 
 def main() -> None:
@@ -95,11 +74,14 @@ def main() -> None:
     )
     parser.add_argument("--history", action="append", default=[], metavar="NAME=FILE", help="history.json; repeatable")
     parser.add_argument("--out", type=Path, required=True, help="directory to publish")
+    parser.add_argument(
+        "--allow-differences", action="store_true", help="flag other sampling or verifiers instead of refusing them"
+    )
     arguments = parser.parse_args()
     params = load_params(arguments.params)[EvaluationParams]
     evaluations = _named(arguments.evaluation, read_evaluation, "--evaluation")
     histories = _named(arguments.history, read_history, "--history")
-    done = compare(evaluations, histories, arguments.out, params=params)
+    done = compare(evaluations, histories, arguments.out, params=params, allow_differences=arguments.allow_differences)
     logging.getLogger(__name__).info("%s %s", arguments.out, "written" if done else "is up to date")
 
 

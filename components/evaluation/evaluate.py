@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.errors import PolyEpoError
@@ -20,7 +21,15 @@ from components.evaluation.measure import VERIFIED, Measurement, measure
 from components.evaluation.params import EvaluationParams
 from components.evaluation.top_up import complete_rollouts, first_samples, stored_rollouts
 from components.manifest import fingerprint, is_published, publish, read_manifest, write_json
-from components.records import PROBLEM, ROLLOUT, Problem, problems_from_table, read_records, write_records
+from components.records import (
+    PROBLEM,
+    ROLLOUT,
+    FinishReason,
+    Problem,
+    problems_from_table,
+    read_records,
+    write_records,
+)
 from components.rollout.engine import RolloutEngine
 from components.scoring.params import ScoringParams
 from components.scoring.verification import Verification
@@ -111,9 +120,11 @@ def publish_measured(
         conditions: what metrics.json is to say about sampling and inputs.
         facts: further facts of the manifest.
     """
+    measured = first_samples(rollouts, params.samples)
     with Verification(scoring) as verification:
-        measurement = measure(first_samples(rollouts, params.samples), problems, verification, scoring, params)
+        measurement = measure(measured, problems, verification, scoring, params)
     judged = {
+        "truncated": pc.sum(pc.equal(measured.column("finish_reason"), str(FinishReason.LENGTH))).as_py(),
         "verifier": scoring.verifier,
         "clusterer": scoring.clusterer,
         "correct_reward": scoring.correct_reward,
@@ -161,6 +172,7 @@ def _metrics(measurement: Measurement, params: EvaluationParams) -> dict[str, An
         "ks": params.ks,
         "distinct_samples": params.distinct_samples,
         "confidence": params.confidence,
+        "interval": params.interval,
     }
     intervals: dict[str, Any] = dict(measurement.intervals(params))
     return intervals | conditions | measurement.counts

@@ -11,7 +11,16 @@ import numpy as np
 
 from components.evaluation.results import Evaluation, History
 
-__all__ = ["Row", "coverage_rows", "distinct_rows", "pass_at_k_rows", "write_csv"]
+__all__ = [
+    "Row",
+    "branching_rows",
+    "coverage_rows",
+    "difference_rows",
+    "distinct_rows",
+    "pass_at_k_rows",
+    "strategy_rows",
+    "write_csv",
+]
 
 Row = dict[str, Any]
 
@@ -25,6 +34,45 @@ def pass_at_k_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
         for evaluation in evaluations
         for metric in evaluation.metric_names
         if metric.startswith("pass@")
+    ]
+
+
+def difference_rows(document: Mapping[str, Any]) -> list[Row]:
+    """``pair``, ``baseline``, ``candidate``, ``k``, ``value``, ``low``, ``high``, ``probability`` of pass@k.
+
+    One row for each pair of table.json and each k.
+    """
+    return [
+        {
+            "pair": f"{row['candidate']} - {row['baseline']}",
+            "baseline": row["baseline"],
+            "candidate": row["candidate"],
+            "k": int(metric.removeprefix("pass@")),
+            **entry,
+        }
+        for row in document["differences"]
+        for metric, entry in row["metrics"].items()
+        if metric.startswith("pass@")
+    ]
+
+
+def strategy_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """``model``, ``metric``, ``value``, ``low``, ``high``: distinct correct strategies, counted and effective."""
+    return [
+        {"model": evaluation.name, "metric": metric, **evaluation.metrics[metric]}
+        for evaluation in evaluations
+        for metric in ("distinct_correct", "effective_correct")
+        if metric in evaluation.metric_names
+    ]
+
+
+def branching_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """``model``, ``position``, ``value``, ``low``, ``high``: branches of the prefix tree at token positions."""
+    return [
+        {"model": evaluation.name, "position": int(metric.removeprefix("branches@")), **evaluation.metrics[metric]}
+        for evaluation in evaluations
+        for metric in evaluation.metric_names
+        if metric.startswith("branches@")
     ]
 
 

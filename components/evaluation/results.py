@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,8 @@ class Evaluation:
         """The metrics that have a value for each problem."""
         return [name for name in self.per_problem.column_names if name not in ("problem_id", "samples", "correct")]
 
-    def values(self, metric: str) -> NDArray[np.float64]:
-        """(P,) values of ``metric``, one per problem.
+    def values(self, metric: str, order: Sequence[str] | None = None) -> NDArray[np.float64]:
+        """(P,) values of ``metric``, one per problem, in the order of the problem ids ``order`` or their own.
 
         Raises:
             PolyEpoError: it was not measured.
@@ -58,7 +59,11 @@ class Evaluation:
                 value=metric,
                 remedy=f"measured: {', '.join(self.metric_names)}; add its k to params evaluation and evaluate again",
             )
-        return np.asarray(self.per_problem.column(metric).to_numpy(), dtype=np.float64)
+        values_P = np.asarray(self.per_problem.column(metric).to_numpy(), dtype=np.float64)
+        if order is None or list(order) == self.problem_ids:
+            return values_P
+        place = {name: index for index, name in enumerate(self.problem_ids)}
+        return values_P[[place[name] for name in order]]
 
 
 @dataclass(frozen=True)

@@ -49,17 +49,21 @@ def test_table_and_figures_are_the_same_bytes_every_time(
     assert compare(evaluations, histories, tmp_path / "two", params=small_params())
     one = files(tmp_path / "one")
     assert one == files(tmp_path / "two")
-    figures = [f"figures/{n}.{kind}" for n in ("coverage", "distinct_correct", "pass_at_k") for kind in ("png", "svg")]
-    data = ["coverage.csv", "distinct_correct.csv", "pass_at_k.csv"]
+    names = ("branching", "coverage", "differences", "distinct_correct", "pass_at_k", "strategies")
+    figures = [f"figures/{theme}{n}.{kind}" for theme in ("", "dark/") for n in names for kind in ("png", "svg")]
+    data = [f"{name}.csv" for name in names]
     assert sorted(one) == sorted([*data, *figures, "manifest.json", "table.json", "table.md"])
     for name in figures:
         assert one[name].startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
     assert not compare(evaluations, histories, tmp_path / "one", params=small_params())
 
 
-def test_without_histories_only_pass_at_k_is_drawn(tmp_path: Path, evaluations: list[Evaluation]) -> None:
+def test_one_evaluation_without_history_has_no_differences_and_nothing_over_training(
+    tmp_path: Path, evaluations: list[Evaluation]
+) -> None:
     compare(evaluations[:1], [], tmp_path / "out", params=small_params())
-    assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == {"pass_at_k.png", "pass_at_k.svg"}
+    drawn = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
+    assert drawn == {"pass_at_k", "strategies", "branching"}
     assert "Paired differences" not in (tmp_path / "out" / "table.md").read_text()
 
 
@@ -86,6 +90,9 @@ def test_the_text_tables(evaluations: list[Evaluation]) -> None:
     assert results.rows[0][1] == f"{entry['value']:.2f} [{entry['low']:.2f}, {entry['high']:.2f}]"
     assert differences.rows[0][1].startswith("+0.")
     assert "12 held-out problems, 16 samples each" in results.title
+    assert "verifier domain; 95% Bayesian intervals" in results.title
+    probability = document["differences"][0]["metrics"]["pass@1"]["probability"]
+    assert differences.rows[0][1].endswith(f"] P {probability:.2f}")
     text = markdown(document)
     assert text.count("\n|---|") == 2
     assert all(line.count("|") == 6 for line in text.splitlines() if line.startswith("|"))
@@ -110,7 +117,9 @@ def test_plot_data_can_be_read_back(tmp_path: Path, evaluations: list[Evaluation
 
 def test_other_problems_are_not_comparable(tmp_path: Path, evaluations: list[Evaluation]) -> None:
     other = read_evaluation("grpo", publish_evaluation(tmp_path, "grpo", ENGINES["grpo"], problems=5))
-    with pytest.raises(PolyEpoError, match="not comparable with 'base': dataset differ"):
+    with pytest.raises(
+        PolyEpoError, match=r"not comparable with 'base': problems differ, 7 are missing and 0 are not in 'base' .*p005"
+    ):
         comparison_document([evaluations[0], other], small_params())
     with pytest.raises(PolyEpoError, match="different names"):
         comparison_document([evaluations[0], evaluations[0]], small_params())

@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from components.evaluation.figures import draw_coverage, draw_distinct, draw_pass_at_k, save_figure
+from components.evaluation.figures import (
+    draw_branching,
+    draw_coverage,
+    draw_differences,
+    draw_distinct,
+    draw_pass_at_k,
+    draw_strategies,
+    save_figure,
+)
 from components.evaluation.plot_data import Row, coverage_rows
 from components.evaluation.results import History
+from components.evaluation.theme import DARK, LIGHT, Theme
 
 NAMES = ["base", "grpo", "poly_epo", "grpo_div", "rloo", "maxrl", "mine"]
 
@@ -59,3 +68,48 @@ def test_no_time_stamp_and_no_version_is_in_the_files(tmp_path: Path) -> None:
     assert "<dc:date>" not in svg
     assert "<dc:creator>" not in svg
     assert b"Software" not in (tmp_path / "figure.png").read_bytes()
+
+
+def test_differences_show_every_pair_with_its_interval_around_zero() -> None:
+    entry = {"value": 0.1, "low": -0.05, "high": 0.2, "probability": 0.9}
+    rows = [
+        {"pair": f"{c} - {b}", "baseline": b, "candidate": c, "k": k, **entry}
+        for b, c in (("base", "grpo"), ("base", "poly_epo"), ("grpo", "poly_epo"))
+        for k in (1, 8)
+    ]
+    axes = draw_differences(rows, "").axes[0]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["GRPO - base", "Poly-EPO - base", "Poly-EPO - GRPO"]
+    assert len(axes.containers) == 3
+    assert list(axes.lines[0].get_ydata()) == [0.0, 0.0]  # the line of no difference
+    places = [container.lines[0].get_xdata()[0] for container in axes.containers]  # type: ignore[attr-defined]
+    assert len(set(places)) == 3
+
+
+def test_strategies_tell_counted_from_effective_by_the_fill() -> None:
+    rows = [
+        {"model": model, "metric": metric, "value": 3.0, "low": 2.0, "high": 4.0}
+        for model in ("base", "poly_epo")
+        for metric in ("distinct_correct", "effective_correct")
+    ]
+    axes = draw_strategies(rows, "").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Poly-EPO", "base"]
+    faces = [container.lines[0].get_markerfacecolor() for container in axes.containers]  # type: ignore[attr-defined]
+    assert faces == ["#000000", LIGHT.background, "#0072B2", LIGHT.background]
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
+def test_every_line_stands_out_from_its_background(theme: Theme) -> None:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    rows = [{"model": n, "position": t, "value": 2.0, "low": 1.0, "high": 3.0} for n in NAMES for t in (1, 4)]
+    figure = draw_branching(rows, "", theme)
+    ground = luminance(theme.background)
+    for line in figure.axes[0].lines:
+        shades = sorted([luminance(str(line.get_color())), ground])
+        assert (shades[1] + 0.05) / (shades[0] + 0.05) >= 2.0
+    assert len({line.get_color() for line in figure.axes[0].lines}) == len(NAMES)
