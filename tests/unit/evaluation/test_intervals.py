@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
 from components.errors import PolyEpoError
 from components.evaluation import bootstrap_interval, paired_bootstrap, resampling
-from components.evaluation.intervals import Method, bootstrap_intervals
+from components.evaluation.intervals import Method, bootstrap_intervals, paired_bootstraps
 
 SETTINGS = {"draws": 2000, "confidence": 0.95, "seed": 0}
 METHODS: list[Method] = ["bayesian", "percentile", "bca"]
@@ -117,6 +119,16 @@ def test_no_difference_is_a_coin_toss_and_the_sides_are_symmetric(method: Method
     back = paired_bootstrap(other, values, **SETTINGS, method=method)
     assert (there.value, there.low, there.high) == pytest.approx((-back.value, -back.high, -back.low))
     assert there.probability == pytest.approx(1 - back.probability)
+
+
+def test_many_paired_differences_at_once_give_what_each_gives_alone() -> None:
+    baseline, candidate = np.random.default_rng(10).random((2, 25, 3))
+    candidate[:, 2] -= 0.3
+    for method in METHODS:
+        together = paired_bootstraps(baseline, candidate, **SETTINGS, method=method)
+        for found, a, b in zip(together, baseline.T, candidate.T, strict=True):
+            alone = paired_bootstrap(a, b, **SETTINGS, method=method)
+            assert astuple(found) == pytest.approx(astuple(alone), abs=1e-12)
 
 
 def test_one_better_problem_among_many_equal_ones_is_no_proof() -> None:
