@@ -1,7 +1,7 @@
 """The shell of every component's own command line: one error line, a non-zero exit code, no traceback.
 
-    if __name__ == "__main__":
-        run_command(main)
+if __name__ == "__main__":
+    run_command(main)
 """
 
 from __future__ import annotations
