@@ -159,12 +159,14 @@ class Models:
             if model.status != "READY":
                 client.log_model_artifacts(model.model_id, str(directory))
                 client.finalize_logged_model(model.model_id, "READY")
+            run = run_id or model.source_run_id
             made = client.create_model_version(
                 self.name,
                 model.artifact_location,
-                run_id=run_id or model.source_run_id,
+                run_id=run,
                 tags={POLICY_TAG: policy, MODEL_TAG: model.model_id},
-                model_id=model.model_id,
+                # Without a run MLflow looks the logged model up in its global default store, not in this one.
+                model_id=model.model_id if run else None,
             )
             first = self.find(policy)
             if first is not None and first.number != int(made.version):
@@ -237,6 +239,49 @@ class Models:
                 )
             shutil.rmtree(found / KEPT, ignore_errors=True)
             shutil.copytree(found, target, dirs_exist_ok=True)
+
+    def size_of(self, version: Version) -> int:
+        """Bytes of the version's files."""
+        return self.size(version.tags[MODEL_TAG]) if MODEL_TAG in version.tags else 0
+
+    def size(self, model_id: str) -> int:
+        """Bytes of a logged model's files."""
+        folders: list[str | None] = [None]
+        total = 0
+        with translated(self.store.uri):
+            while folders:
+                for file in self.store.client.list_logged_model_artifacts(model_id, folders.pop()):
+                    total += int(file.file_size or 0)
+                    folders += [file.path] if file.is_dir else []
+        return total
+
+    def remove(self, number: int) -> bool:
+        """Remove a retired version; its files become left over. False when an alias points at it."""
+        version = self.get(number)
+        if version.aliases:
+            return False
+        client = self.store.client
+        with translated(self.store.uri):
+            if MODEL_TAG in version.tags:
+                client.set_logged_model_tags(version.tags[MODEL_TAG], {RETIRED_TAG: "yes"})
+            client.delete_model_version(self.name, str(number))
+        return True
+
+    def left_over(self) -> list[str]:
+        """Ids of the logged models that no version uses any more, and that are to be removed."""
+        used = {version.tags.get(MODEL_TAG) for version in self.versions()}
+        with translated(self.store.uri):
+            found = self.store.client.search_logged_models([self.store.experiment_id], f"tags.`{RETIRED_TAG}` = 'yes'")
+        return [model.model_id for model in found if model.model_id not in used]
+
+    def remove_files(self, model_id: str) -> None:
+        """Remove a logged model and its files."""
+        client = self.store.client
+        with translated(self.store.uri):
+            location = client.get_logged_model(model_id).artifact_location
+        self.store.remove_artifacts(location)
+        with translated(self.store.uri):
+            client.delete_logged_model(model_id)
 
     def describe(self, version: Version, text: str) -> None:
         """Show ``text`` (Markdown) on the version's page."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.errors import PolyEpoError
 from components.tracking.params import TrackingParams
@@ -223,6 +223,14 @@ class Store:
         """Upload ``text`` as the artifact file ``target``."""
         with translated(self.uri):
             self.client.log_text(run_id, text, target)
+
+    def remove_artifacts(self, location: str, folder: str | None = None) -> None:
+        """Remove the files below ``folder`` of an artifact location, all of them without ``folder``."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
+
+        with translated(self.uri):
+            repository: Any = get_artifact_repository(location, tracking_uri=self.uri)
+            repository.delete_artifacts(folder)
 
     def finish(self, run_id: str, end_time: int) -> None:
         """Mark a run FINISHED; ``end_time`` in milliseconds since 1970."""

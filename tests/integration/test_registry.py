@@ -78,6 +78,10 @@ class Desk:
     def document(self) -> bytes:
         return (self.workspace / "promotion" / "decision.json").read_bytes()
 
+    def policy_digest(self) -> str:
+        """Digest of the candidate's policy directory."""
+        return read_manifest(self.workspace / "improve" / ARM / "final").digest
+
     def document_policy(self) -> str:
         """Digest of the policy that the published decision is about."""
         return json.loads(self.document())["policy"]

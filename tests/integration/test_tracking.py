@@ -66,7 +66,7 @@ class Place:
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
     """One database for the module: making its tables takes seconds. Every test has an experiment of its own."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    return synthetic.new_database(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture
