@@ -1,9 +1,9 @@
 """How often intervals hold the truth, how often the gate errs: simulations behind docs/statistics.md.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.intervals [coverage] [gate] [seeds] [effective]
+    OMP_NUM_THREADS=1 python -m benchmarks.intervals [coverage] [differences] [gate] [seeds] [effective]
 
-Prints Markdown tables; seeded, so that the same versions print the same numbers. Without arguments all of them, in a
-few minutes on one core. The tables of coverage and of the gate go through the functions that users call.
+Prints Markdown tables; seeded, so that the same versions print the same numbers. Without arguments all of them; none
+takes more than four minutes on a busy core. All go through the functions that users call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from components.evaluation import effective_correct, hierarchical_bootstrap, pass_at_k
-from components.evaluation.intervals import Method, bootstrap_intervals
+from components.evaluation.intervals import Method, bootstrap_intervals, paired_bootstraps
 from components.registry.evidence import Evidence, ProblemResult
 from components.registry.gate import Bootstrap, decide
 from components.registry.params import GateMargins
@@ -66,7 +66,8 @@ def coverage_of(mixture: Mixture, problems: int, method: Method) -> list[float]:
 def coverage() -> None:
     print(f"### Coverage of 95% intervals of pass@{'/'.join(map(str, KS))}, {SAMPLES} samples per problem")
     print(f"\n{BATCHES * BATCH} evaluations per cell (standard error 0.3 points), {DRAWS} draws.\n")
-    print(f"| problems | success probabilities | truth | {' | '.join(METHODS)} |\n|---|---|---|{'---|' * len(METHODS)}")
+    print(f"| problems | success probabilities | truth | {' | '.join(METHODS)} |")
+    print(f"|---|---|---|{'---|' * len(METHODS)}")
     outside = {(method, problems): 0 for method in METHODS for problems in (30, 100, 500)}
     for problems in (30, 100, 500):
         for name, mixture in DISTRIBUTIONS.items():
@@ -115,6 +116,41 @@ def decisions(mixture: Mixture, problems: int, trials: int, *, shift: float = 0.
     return verdicts
 
 
+def differences() -> None:
+    print("### Paired differences between equal models: share of 95% intervals that lie above 0 (nominal: 2.5%)\n")
+    print(
+        "Six cells of 1000 comparisons per row and k (three distributions, the same policy twice or equal on average):"
+    )
+    print("all together (standard error 0.2 points), and the worst cell.\n")
+    print(
+        f"| problems | method | {' | '.join(f'pass@{k}: all | worst' for k in KS)} |\n|---|---|{'---|' * 2 * len(KS)}"
+    )
+    for problems in TRIALS:
+        for method in METHODS:
+            rates = np.array(
+                [
+                    above_zero(DISTRIBUTIONS[name], problems, spread, method)
+                    for name in ("hard", "bimodal", "easy, few unsolved")
+                    for spread in (0.0, 1.0)
+                ]
+            )
+            cells = [f"{rate:.1%}" for pair in zip(rates.mean(axis=0), rates.max(axis=0), strict=True) for rate in pair]
+            print(f"| {problems} | {method} | {' | '.join(cells)} |", flush=True)
+
+
+def above_zero(mixture: Mixture, problems: int, spread: float, method: Method) -> np.ndarray:
+    """(K,) share of the intervals above zero, for each of KS."""
+    above = np.zeros(len(KS))
+    for batch in range(2):
+        rng = np.random.default_rng([problems, batch, 1])
+        rates = policies(mixture, problems * BATCH, 0.0, spread, rng)
+        correct = [rng.binomial(SAMPLES, rates_P).reshape(problems, BATCH) for rates_P in rates]
+        incumbent, challenger = (np.hstack([pass_at_k(SAMPLES, side, k) for k in KS]) for side in correct)
+        found = paired_bootstraps(incumbent, challenger, draws=DRAWS, confidence=0.95, seed=batch, method=method)
+        above += np.array([difference.low > 0 for difference in found]).reshape(len(KS), BATCH).mean(axis=1)
+    return above / 2
+
+
 GATE_DRAWS = 500
 TRIALS = {30: 1000, 100: 600, 500: 200}
 POWER_TRIALS = 200
@@ -124,7 +160,7 @@ SHIFTS = (0.05, 0.1, 0.2, 0.4, 0.8)
 def gate() -> None:
     print("### The gate between two equal models: how often it takes the challenger for better\n")
     print("Nominal: 2.5% for one k (lower end of the 95% interval above 0). 'same': one policy sampled twice; 'other")
-    print(f"problems': equal on average, each better on other problems. Trials per row: {TRIALS}.\n")
+    print(f"problems': equal on average, each better on other problems. Trials per row: {TRIALS}; {GATE_DRAWS} draws.\n")
     print(f"| problems | success probabilities | equal how | {' | '.join(f'pass@{k}' for k in KS)} | default gate |")
     print(f"|---|---|---|{'---|' * (len(KS) + 1)}")
     for problems, trials in TRIALS.items():
@@ -210,7 +246,13 @@ def effective() -> None:
             print(f"| {name} | {truth:.2f} | {correct} | {' | '.join(cells)} |")
 
 
-TABLES = {"coverage": (coverage,), "gate": (gate, power), "seeds": (seeds,), "effective": (effective,)}
+TABLES = {
+    "coverage": (coverage,),
+    "differences": (differences,),
+    "gate": (gate, power),
+    "seeds": (seeds,),
+    "effective": (effective,),
+}
 
 
 def main() -> None:
