@@ -3,6 +3,7 @@
 | written | means |
 |---|---|
 | ``path/to/policy`` | a directory in the Hugging Face format |
+| ``path/to/model.gguf`` | a GGUF file, dequantized to float32 once |
 | ``champion``, ``challenger``, ``previous``, ``3`` | the version of the registered model with this alias or number |
 | ``models:/poly-epo@champion``, ``models:/poly-epo/3`` | the same, written as MLflow writes it |
 | 32 hexadecimal digits | the version registered from this MLflow run |
@@ -11,13 +12,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import PolyEpoError
-from components.manifest import read_manifest
+from components.manifest import fingerprint, is_published, publish, read_manifest
 from components.params import Params
 from components.registry.params import RegistryParams
 
@@ -31,7 +33,10 @@ _URI = re.compile(r"models:/(?P<model>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<number>\
 _RUN = re.compile(r"[0-9a-f]{32}")
 _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
-_FORMS = "a policy directory, champion, challenger, previous, a version number, an MLflow run id or organisation/name"
+_FORMS = (
+    "a policy directory, a GGUF file, champion, challenger, previous, a version number, an MLflow run id "
+    "or organisation/name"
+)
 
 
 def find_policy(model: str, params: Params, cache: Path) -> Path:
@@ -42,6 +47,8 @@ def find_policy(model: str, params: Params, cache: Path) -> Path:
     """
     if Path(model).is_dir():
         return Path(model)
+    if model.endswith(".gguf"):
+        return _from_gguf(Path(model), cache)
     uri = _URI.fullmatch(model)
     if uri is not None:
         registered = params[RegistryParams].model
@@ -61,6 +68,27 @@ def find_policy(model: str, params: Params, cache: Path) -> Path:
     if hub is not None and not model.startswith((".", "/")):
         return _from_hub(hub["name"], hub["revision"] or "main")
     raise PolyEpoError("no model of this name", where="MODEL", value=model, remedy=f"give {_FORMS}")
+
+
+def _from_gguf(file: Path, cache: Path) -> Path:
+    if not file.is_file():
+        raise PolyEpoError("no such GGUF file", where="MODEL", value=str(file), remedy="mend the path")
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    target = cache / f"gguf-{digest[:16]}"
+    content = fingerprint("gguf", digest)
+    if is_published(target, content):
+        return target
+    # Heavy imports only once there is a file to convert.
+    from components.policy.load import save_policy  # noqa: PLC0415
+    from components.policy.params import GgufSource, PolicyParams  # noqa: PLC0415
+    from components.policy.source import open_source  # noqa: PLC0415
+
+    params = PolicyParams(source=GgufSource(kind="gguf", file=str(file)), seed=0, threads=1)
+    policy, tokenizer = open_source(params, [])
+    with publish(target, fingerprint=content, facts={"gguf_sha256": digest}) as directory:
+        save_policy(policy, tokenizer, directory)
+    return target
 
 
 def _registry(params: Params) -> Models:
