@@ -12,6 +12,7 @@ from components.errors import PolyEpoError
 from flows.commands import models, objective, params, profile, ui
 from flows.commands.compare import compare
 from flows.commands.evaluate import evaluate
+from flows.commands.prune import prune
 from flows.commands.run import run
 from flows.commands.serve import serve
 from flows.commands.sweep import sweep
@@ -31,6 +32,7 @@ app.command()(serve)
 app.command()(sweep)
 app.command()(evaluate)
 app.command()(compare)
+app.command(context_settings=models.PASS_ON)(prune)
 app.add_typer(ui.app, name="ui")
 app.add_typer(params.app, name="params")
 app.add_typer(profile.app, name="profile")

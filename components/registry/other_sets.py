@@ -1,8 +1,9 @@
 """Evaluations on other sets, for the gate's ceilings: found by the digest of the policy they measured.
 
-A set is a directory with one published evaluation per model below it and, by convention, its ``problems.parquet``:
+A set is a directory with one published evaluation per model below it, and its ``problems.parquet`` unless it is one
+of the named sets of ``poly-epo evaluate --set``:
 
-    workspace/sets/champ/{problems.parquet, base/, poly_epo/, champion/}
+    workspace/sets/champ/{base/, poly_epo/, champion/}
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def challenger_sets(gate: GateMargins, sets: Path, policy: Path, digest: str, ca
     """
     found = []
     for name, ceilings in sorted(gate.regressions.items()):
-        evidence = _find(sets / name, digest)
+        evidence = _find(_directory(sets, name), digest)
         missing = "" if evidence else _missing("challenger", name, sets, str(policy), candidate)
         found.append(OtherSet(name, ceilings, challenger=evidence, missing=missing))
     return found
@@ -44,19 +45,22 @@ def with_incumbent(other: OtherSet, sets: Path, digest: str, kind: str, kept: Ma
         kept: file name (see `kept_name`) -> evidence kept with the champion's version.
     """
     text = kept.get(kept_name(other.name))
-    evidence = Evidence.from_json(text) if text else _find(sets / other.name, digest)
+    evidence = Evidence.from_json(text) if text else _find(_directory(sets, other.name), digest)
     if evidence is not None or other.missing:
         return replace(other, incumbent=evidence)
     if kind == "base":
         return replace(other, missing=_missing("base policy", other.name, sets, "workspace/base", "base"))
-    fetched = ".poly-epo/models/champion"
-    command = _missing("champion", other.name, sets, fetched, "champion")
-    return replace(other, missing=f"{command} (after `poly-epo models fetch champion --out {fetched}`)")
+    return replace(other, missing=_missing("champion", other.name, sets, "champion", "champion"))
 
 
 def kept_name(name: str) -> str:
     """File that a version keeps its evidence on the set ``name`` in."""
     return f"sets/{Path(name).name}.json"
+
+
+def _directory(sets: Path, name: str) -> Path:
+    """A bare name lies below ``sets``; anything else is a path."""
+    return sets / name if len(Path(name).parts) == 1 else Path(name)
 
 
 def _find(directory: Path, policy: str) -> Evidence | None:
@@ -67,9 +71,11 @@ def _find(directory: Path, policy: str) -> Evidence | None:
     return None
 
 
-def _missing(who: str, name: str, sets: Path, policy: str, out: str) -> str:
-    directory = sets / name
+def _missing(who: str, name: str, sets: Path, model: str, out: str) -> str:
+    directory = _directory(sets, name)
+    own = directory / "problems.parquet"
+    problems = f"--problems {own}" if own.is_file() else f"--set {Path(name).name}"
     return (
-        f"the {who} has no evaluation on {name}: make it with `python -m components.evaluation --policy {policy} "
-        f"--problems {directory}/problems.parquet --out {directory}/{out}`"
+        f"the {who} has no evaluation on {name}: make it with `poly-epo evaluate {model} {problems} "
+        f"--out {directory}/{out}`"
     )

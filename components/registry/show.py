@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from components.errors import PolyEpoError
+from components.manifest import MANIFEST_NAME
 from components.registry.card import CARD
 from components.registry.evidence import Evidence
 from components.registry.judge import DECISION_TAG, VERDICT_TAG
@@ -17,6 +19,7 @@ from components.registry.store import EVIDENCE, Models, Version
 __all__ = ["SUMMARY_TAG", "card", "lineage", "summary", "version_page", "versions_table"]
 
 SUMMARY_TAG = "poly_epo.summary"
+_EVALUATIONS = Path(".poly-epo/evaluations")  # where `poly-epo evaluate` puts its results, by set and policy
 _SHOWN = ("pass@1", "pass@8", "pass@32")
 
 
@@ -73,6 +76,7 @@ def lineage(models: Models, version: Version) -> str:
     evaluations += [
         f"MLflow run {run_id}: {name}" for run_id, name in models.store.evaluation_runs(version.policy).items()
     ]
+    evaluations += [str(path.parent) for path in sorted(_EVALUATIONS.glob(f"*/{version.policy[:20]}/{MANIFEST_NAME}"))]
     return lineage_text(f"{models.name} version {version.number}{_aliases(version)}", document, evaluations)
 
 

@@ -316,8 +316,8 @@ def test_a_set_without_its_evaluation_refuses_with_the_command_that_makes_it(des
     (failed,) = desk.register().failed
     policy = desk.workspace / "improve" / ARM / "final"
     assert failed.reason == (
-        f"the challenger has no evaluation on champ: make it with `python -m components.evaluation --policy {policy} "
-        f"--problems {champ}/problems.parquet --out {champ}/{ARM}`"
+        "the challenger has no evaluation on champ: make it with "
+        f"`poly-epo evaluate {policy} --set champ --out {champ}/{ARM}`"
     )
     synthetic.add_evaluation(desk.workspace, ARM, equal, directory=champ / ARM)
     (failed,) = desk.register().failed
