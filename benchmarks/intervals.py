@@ -160,7 +160,8 @@ SHIFTS = (0.05, 0.1, 0.2, 0.4, 0.8)
 def gate() -> None:
     print("### The gate between two equal models: how often it takes the challenger for better\n")
     print("Nominal: 2.5% for one k (lower end of the 95% interval above 0). 'same': one policy sampled twice; 'other")
-    print(f"problems': equal on average, each better on other problems. Trials per row: {TRIALS}; {GATE_DRAWS} draws.\n")
+    print("problems': equal on average, each better on other problems. ", end="")
+    print(f"Trials per row: {TRIALS}; {GATE_DRAWS} draws.\n")
     print(f"| problems | success probabilities | equal how | {' | '.join(f'pass@{k}' for k in KS)} | default gate |")
     print(f"|---|---|---|{'---|' * (len(KS) + 1)}")
     for problems, trials in TRIALS.items():
