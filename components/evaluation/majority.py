@@ -125,7 +125,7 @@ def _won_with(
         accuracy = accuracy_PA[active, answer][:, None, None]
         ways[:, active, :tie, :drawn] = _with_answer(before, (tie, drawn), weights, accuracy)
     rest_P = samples - np.where(counts_PA >= votes, counts_PA, 0).sum(axis=1)
-    by_ties = (ways[:, :, 1:] * binomials[rest_P][:, None, ::-1]).sum(axis=3)
+    by_ties = np.einsum("cptn,pn->cpt", ways[:, :, 1:], binomials[rest_P][:, ::-1])
     accuracy_P = (by_ties[1] / np.arange(1, ties)).sum(axis=1)
     return np.stack([accuracy_P, by_ties[0].sum(axis=1) * votes / k])
 
