@@ -47,10 +47,10 @@ def sweep(
         jobs=jobs,
         note=typer.echo,
     )
-    rows = sweep_document(results, draws=evaluation.bootstrap_draws, confidence=evaluation.confidence)
-    write_json(out / "table.json", rows)
-    (out / "table.md").write_text(sweep_markdown(rows), encoding="utf-8")
-    typer.echo(sweep_markdown(rows))
+    document = sweep_document(results, draws=evaluation.bootstrap_draws, confidence=evaluation.confidence)
+    write_json(out / "table.json", document)
+    (out / "table.md").write_text(sweep_markdown(document), encoding="utf-8")
+    typer.echo(sweep_markdown(document))
 
 
 def _numbers(text: str, kind: type[N], option: str) -> list[N]:
