@@ -17,7 +17,7 @@ def evaluate(
         str,
         typer.Argument(
             help="champion, challenger, previous, a version number, models:/NAME@ALIAS, an MLflow run id, "
-            "a policy directory, or organisation/name[@revision] of the hub."
+            "a policy directory, a GGUF file, or organisation/name of the hub (organisation/name@revision pins it)."
         ),
     ] = "",
     problems: Annotated[Path | None, typer.Option(help="Your own problems: Parquet, JSONL or CSV.")] = None,
