@@ -1,4 +1,4 @@
-"""``poly-epo ui``: open the user interfaces of the run, on loopback."""
+"""``poly-epo ui``: the dashboard of runs; ``ui mlflow`` and ``ui prefect``: those tools' own pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,25 @@ import typer
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Open a user interface on loopback; Ctrl-C ends it.", no_args_is_help=True)
+app = typer.Typer(help="Open a user interface; Ctrl-C ends it. Without a sub-command: the dashboard.")
+
+
+@app.callback(invoke_without_command=True)
+def dashboard(
+    context: typer.Context,
+    runs: Annotated[list[Path] | None, typer.Option(help="Directory of further runs; repeatable.")] = None,
+    host: Annotated[str, typer.Option(help="Address to bind; beyond loopback only with a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")] = 8777,
+    root_path: Annotated[str, typer.Option(help="Prefix behind a reverse proxy, e.g. /poly-epo.")] = "",
+    allow_host: Annotated[list[str] | None, typer.Option(help="Further Host name to answer to; repeatable.")] = None,
+) -> None:
+    """Compare runs, read rollouts by strategy, see the registry: a page that only reads."""
+    if context.invoked_subcommand is not None:
+        return
+    from components.dashboard.serve import access_from, serve  # noqa: PLC0415 - the other commands need no server
+
+    access = access_from(host, root_path, allow_host or [])
+    serve(Path.cwd(), runs or [], access, port, typer.echo)
 
 
 @app.command()
