@@ -32,7 +32,7 @@ def decision_markdown(decision: Decision) -> str:
 
 
 def _row(check: Check) -> str:
-    interval = "" if check.low is None or check.high is None else f"{check.low:+.3f} to {check.high:+.3f}"
+    interval = f"{_number(check.low, '+')} to {_number(check.high, '+')}" if check.low is not None else ""
     cells = [
         check.name.replace("|", "\\|"),
         _number(check.challenger),
@@ -48,11 +48,13 @@ def _row(check: Check) -> str:
 def _number(value: float | None, sign: str = "") -> str:
     if value is None:
         return ""
-    return str(value) if isinstance(value, int) else f"{value:{sign}.3f}"
+    # Adding 0.0 turns the -0.0 that rounding leaves into 0.0.
+    return str(value) if isinstance(value, int) else f"{round(value, 3) + 0.0:{sign}.3f}"
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+    capital = text if text.startswith("pass@") else f"{text[0].upper()}{text[1:]}"
+    return f"{capital}."
 
 
 def _consequence(decision: Decision) -> str:

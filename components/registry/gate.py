@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.evaluation import paired_bootstrap, pass_at_k
+from components.evaluation.intervals import Method
 from components.registry.evidence import Evidence
 from components.registry.params import GateMargins
 
@@ -18,11 +19,12 @@ __all__ = ["Bootstrap", "Check", "Decision", "OtherSet", "decide"]
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are drawn: resamples of the problems, coverage, seed."""
+    """How intervals are drawn: resamples of the problems, coverage, seed, and the method (docs/statistics.md)."""
 
     draws: int
     confidence: float
     seed: int
+    method: Method = "bayesian"
 
 
 @dataclass(frozen=True)
@@ -269,4 +271,5 @@ def _short(value: object) -> str:
 
 
 def _rounded(value: float) -> float:
-    return round(float(value), 10)
+    # Differences below 1e-10 are rounding errors; adding 0.0 turns -0.0 into 0.0.
+    return round(float(value), 10) + 0.0

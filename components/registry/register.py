@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from components.errors import PolyEpoError
@@ -116,13 +116,13 @@ def _request(params: Params, evaluations: Path, policy: Path, candidate: str, se
     bootstrap = _bootstrap(params)
     settings = params[RegistryParams].model_dump(mode="json")
     seen = [e.to_json() for other in against_base for e in (other.challenger, other.incumbent) if e is not None]
-    identity = fingerprint(settings, evidence.to_json(), base.to_json(), seen, [bootstrap.draws, bootstrap.confidence])
+    identity = fingerprint(settings, evidence.to_json(), base.to_json(), seen, asdict(bootstrap))
     return _Request(candidate, policy, evaluations / candidate, evidence, base, others, sets, identity)
 
 
 def _bootstrap(params: Params) -> Bootstrap:
     evaluation = params[EvaluationParams]
-    return Bootstrap(evaluation.bootstrap_draws, evaluation.confidence, evaluation.seed)
+    return Bootstrap(evaluation.bootstrap_draws, evaluation.confidence, evaluation.seed, evaluation.interval)
 
 
 def _compare(models: Models, champion: Version | None, request: _Request, params: Params) -> Decision:
