@@ -63,7 +63,8 @@ def evaluate(
         from components.evaluation.export import export_samples  # noqa: PLC0415
 
         export_samples(done, plan.problems(), export, task=plan.label)
-    name = model if import_file is None else import_file.name
+    source = import_file or Path(model)
+    name = source.name if source.is_file() else model
     print_document(comparison_document([read_evaluation(name, done)], plan.evaluation))
     typer.echo(f"evaluation: {done}" + (f"\nexport: {export}" if export is not None else ""))
 
