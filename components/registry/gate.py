@@ -210,9 +210,9 @@ def _better(challenger: Evidence, incumbent: Evidence, k: int, margin: float, bo
     numbers = _paired(challenger, incumbent, k, bootstrap)
     passed = numbers["low"] > margin
     reason = (
-        f"pass@{k} {numbers['challenger']:.3f} against {numbers['incumbent']:.3f}: the lower end {numbers['low']:+.3f} "
-        f"of the {bootstrap.confidence:.0%} interval of the difference is {'above' if passed else 'not above'} the "
-        f"margin {margin:+.3f}"
+        f"pass@{k} {numbers['challenger']:.3f} against {numbers['incumbent']:.3f}: the lower end "
+        f"{_signed(numbers['low'])} of the {bootstrap.confidence:.0%} interval of the difference is {'above' if passed else 'not above'} the "
+        f"margin {_signed(margin)}"
     )
     return Check(f"pass@{k}", passed, reason, limit=margin, **numbers)
 
@@ -263,6 +263,10 @@ def _paired(challenger: Evidence, incumbent: Evidence, k: int, bootstrap: Bootst
         "low": _rounded(difference.low),
         "high": _rounded(difference.high),
     }
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # adding 0.0 turns the -0.0 that rounding leaves into 0.0
 
 
 def _short(value: object) -> str:
