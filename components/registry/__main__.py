@@ -18,8 +18,9 @@ from components.command import component_parser, run_command
 from components.errors import PolyEpoError
 from components.params import Params, load_params
 from components.registry.aliases import list_versions, open_registry, promote, rollback
+from components.registry.lineage import DVC_LOCK
 from components.registry.register import register
-from components.registry.show import card, lineage, version_page, versions_table
+from components.registry.show import card, kept_text, lineage, version_page, versions_table
 
 
 def main() -> None:
@@ -49,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         chosen.add_argument("version", help="a number, an alias, or the first digits of a policy digest")
         if name == "fetch":
             chosen.add_argument("--out", type=Path, required=True, help="directory to make")
+        if name == "lineage":
+            chosen.add_argument("--dvc-lock", action="store_true", help="print the dvc.lock kept with the version")
     return parser
 
 
@@ -83,7 +86,8 @@ def _card(params: Params, options: argparse.Namespace) -> str:
 
 def _lineage(params: Params, options: argparse.Namespace) -> str:
     models = open_registry(params)
-    return lineage(models, models.get(options.version))
+    version = models.get(options.version)
+    return kept_text(models, version, DVC_LOCK).rstrip("\n") if options.dvc_lock else lineage(models, version)
 
 
 def _promote(params: Params, options: argparse.Namespace) -> str:

@@ -16,7 +16,7 @@ from components.registry.judge import DECISION_TAG, VERDICT_TAG
 from components.registry.lineage import LINEAGE, lineage_text
 from components.registry.store import EVIDENCE, Models, Version
 
-__all__ = ["SUMMARY_TAG", "card", "lineage", "summary", "version_page", "versions_table"]
+__all__ = ["SUMMARY_TAG", "card", "kept_text", "lineage", "summary", "version_page", "versions_table"]
 
 SUMMARY_TAG = "poly_epo.summary"
 _EVALUATIONS = Path(".poly-epo/evaluations")  # where `poly-epo evaluate` puts its results, by set and policy
@@ -60,12 +60,12 @@ def version_page(models: Models, version: Version) -> str:
 
 def card(models: Models, version: Version) -> str:
     """The model card kept with ``version``; raises PolyEpoError when there is none."""
-    return _kept(models, version, CARD)
+    return kept_text(models, version, CARD)
 
 
 def lineage(models: Models, version: Version) -> str:
     """Back to data, code, environment and parameters; forward to every evaluation that is known."""
-    document = json.loads(_kept(models, version, LINEAGE))
+    document = json.loads(kept_text(models, version, LINEAGE))
     names = [EVIDENCE, *models.kept_names(version, "sets")]
     evaluations = []
     for name in names:
@@ -84,7 +84,8 @@ def _evaluation(label: str, evidence: Evidence) -> str:
     return f"{label}: {len(evidence.problems)} problems x {evidence.samples} samples, data {evidence.dataset}"
 
 
-def _kept(models: Models, version: Version, file: str) -> str:
+def kept_text(models: Models, version: Version, file: str) -> str:
+    """A file kept with ``version``; raises PolyEpoError when there is none."""
     text = models.kept(version, file)
     if text is None:
         raise PolyEpoError(

@@ -17,7 +17,7 @@ from components.registry.gate import Decision
 from components.registry.ledger import Ledger, Move
 from components.registry.params import RegistryParams
 from components.registry.register import register
-from components.registry.show import card, lineage, version_page, versions_table
+from components.registry.show import card, kept_text, lineage, version_page, versions_table
 from components.registry.store import CHALLENGER, CHAMPION, PREVIOUS, Models, open_models
 from components.tracking.client import TrackingUnavailable
 from components.tracking.params import TrackingParams
@@ -363,7 +363,9 @@ def test_what_is_gone_is_one_clear_line(desk):
         models.fetch(models.get(3), desk.root / "other")
 
 
-def test_pages_show_the_facts(desk):
+def test_pages_show_the_facts(desk, monkeypatch):
+    monkeypatch.chdir(desk.root)
+    (desk.root / "dvc.lock").write_text("stages: {}\n")
     assert versions_table(list_versions(desk.params)) == "no versions yet: `poly-epo run` registers the first"
     desk.candidate(0.5, "one")
     desk.register()
@@ -380,6 +382,7 @@ def test_pages_show_the_facts(desk):
     for heading in ("## Evaluation", "## Limits", "## How to load it", "## Made from", "## Parameters"):
         assert heading in text
     assert f"data: `{data}`" in text
+    assert kept_text(models, version, "dvc.lock") == "stages: {}\n"
     told = lineage(models, version)
     for fact in (data, version.policy, "learning_rate", f"evaluation {ARM}", "40 problems x 16 samples", "torch 2."):
         assert fact in told
