@@ -52,7 +52,8 @@ test: setup ## run all tests that need no servers
 services: setup ## serve Prefect with its schedule and a worker on loopback until Ctrl-C
 	@poly-epo serve $(ARGS)
 
-test-services: setup ## run the tests that need servers or root
+test-services: setup ## run the tests that need servers or a browser
+	@$(BIN)/python -m pip install --quiet --no-deps -r tests/browser/requirements.txt
 	@pytest -m services $(ARGS)
 
 lint: setup ## style, types and the layers' contracts
