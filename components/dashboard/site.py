@@ -14,13 +14,14 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from components.dashboard.cache import Cache
 from components.dashboard.comparing import Comparisons
 from components.dashboard.documents import Documents
 from components.dashboard.remote import Known, Remote, mlflow_only_runs, with_mlflow_ids
 from components.dashboard.rollouts import Rollouts
 from components.dashboard.runs import Index, Run, Value
 from components.dashboard.snapshot import Snapshot
-from components.dashboard.svg import key, line_chart, number, value_table
+from components.dashboard.svg import key, number
 from components.dashboard.text import shown, visible
 from components.evaluation.table import display_name
 from components.tracking.reading import sent_runs
@@ -38,6 +39,7 @@ class Site:
         self.remote = Remote(project, self.documents)
         self.comparisons = Comparisons()
         self.rollouts = Rollouts()
+        self.charts = Cache(64)
         self._snapshot = Snapshot(self._scan)
         self._templates = _environment()
 
@@ -120,5 +122,5 @@ def _environment() -> Environment:
     )
     filters = (moment, interval, signed, metric, visible, shown, display_name, run_label)
     environment.filters |= {function.__name__: function for function in filters}
-    environment.globals |= {"line_chart": line_chart, "legend_key": key, "value_table": value_table}
+    environment.globals["legend_key"] = key
     return environment

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from markupsafe import Markup, escape
 
@@ -72,6 +73,16 @@ class Chart:
     series: Sequence[Series]
     log_x: bool = False
     y_range: tuple[float, float] | None = None
+
+    @cached_property
+    def svg(self) -> Markup:
+        """The drawing, made once."""
+        return line_chart(self)
+
+    @cached_property
+    def table(self) -> Markup:
+        """The numbers behind it, made once."""
+        return value_table(self)
 
     @property
     def has_bands(self) -> bool:

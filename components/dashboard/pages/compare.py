@@ -30,7 +30,9 @@ def page(site: Site, request: Request) -> Response:
     if unknown and not chosen:
         exists = [(f"/compare?run={run.id}", run.id) for run in runs[:20]]
         return site.unknown(request, f"There is no run {unknown[0][:200]!r}.", exists)
-    trainings = {run_label(run): (style, read_training(run, site.documents)) for style, run in enumerate(chosen)}
+    # A run's content is as it was when nothing newer is published: its charts are then drawn already.
+    state = tuple((run.updated, run.iterations, run.status, run.policy) for run in chosen)
+    outcome, breadth, training = site.charts.get(tuple(run.id for run in chosen), state, lambda: _charts(site, chosen))
     return site.page(
         request,
         "compare.html",
@@ -40,13 +42,19 @@ def page(site: Site, request: Request) -> Response:
         unknown=unknown,
         others=[run for run in runs if run not in chosen][:200],
         too_many=len(asked) - len(unknown) > MOST_RUNS,
-        outcome=pass_at_k_chart(_metrics(site, chosen)),
+        outcome=outcome,
         rows=site.comparisons.rows(chosen),
-        breadth=_breadth(trainings),
-        training=training_charts(trainings, TRAINING),
+        breadth=breadth,
+        training=training,
         params=params_that_differ(chosen, site.documents),
         tags={run.id: _tags(known.runs, run) for run in chosen},
     )
+
+
+def _charts(site: Site, chosen: list[Run]) -> tuple[Chart | None, list[Chart], list[Chart]]:
+    trainings = {run_label(run): (style, read_training(run, site.documents)) for style, run in enumerate(chosen)}
+    outcome = pass_at_k_chart(_metrics(site, chosen))
+    return outcome, _breadth(trainings), training_charts(trainings, TRAINING)
 
 
 def _breadth(trainings: dict[str, tuple[int, Training]]) -> list[Chart]:
