@@ -35,5 +35,5 @@ def run_command(main: Callable[[], None]) -> None:
     try:
         main()
     except PolyEpoError as error:
-        print(f"error: {error.line()}", file=sys.stderr)
+        sys.stderr.write(f"error: {error.line()}\n")
         sys.exit(EXIT_USER_ERROR)

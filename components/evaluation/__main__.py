@@ -24,9 +24,9 @@ def main() -> None:
     evaluation, rollout = params[EvaluationParams], params[RolloutParams]
 
     def engine() -> RolloutEngine:
-        import torch  # noqa: PLC0415 - seconds to load, and not needed where the result stands
+        from components.policy.determinism import compute_deterministically  # noqa: PLC0415 - seconds to load, and not needed where the result stands
 
-        torch.set_num_threads(evaluation.threads)
+        compute_deterministically(evaluation.threads)
         return get_engine(rollout)
 
     done = evaluate(

@@ -120,9 +120,9 @@ def evaluate_model(model: str, plan: Plan, params: Params, out: Path | None = No
     target = out or plan.directory(content_digest(policy))
 
     def engine() -> RolloutEngine:
-        import torch  # noqa: PLC0415 - seconds to load, and not needed where the samples stand
+        from components.policy.determinism import compute_deterministically  # noqa: PLC0415 - seconds to load, and not needed where the samples stand
 
-        torch.set_num_threads(plan.evaluation.threads)
+        compute_deterministically(plan.evaluation.threads)
         return get_engine(plan.rollout)
 
     evaluate(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Self
 
 import pyarrow.compute as pc
-import torch
 
 from components.evaluation.measure import measure
 from components.improve.prompts import prompt_rows
@@ -18,6 +17,7 @@ from components.improve.settings import ArmSettings
 from components.improve.workspace import ArmWorkspace, Step, digest_of
 from components.manifest import publish, write_json
 from components.objectives import get_objective
+from components.policy.determinism import compute_deterministically
 from components.records import (
     PROBLEM,
     ROLLOUT,
@@ -58,7 +58,7 @@ class ArmSteps:
         self.compute_seconds = 0.0
 
     def __enter__(self) -> Self:
-        torch.set_num_threads(self._settings.improve.threads)
+        compute_deterministically(self._settings.improve.threads)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -37,13 +37,12 @@ def make_base(params: PolicyParams, data: Path, out: Path) -> None:
         log.info("%s is up to date", out)
         return
     # Heavy imports only once there is work to do.
-    import torch  # noqa: PLC0415
-
+    from components.policy.determinism import compute_deterministically  # noqa: PLC0415
     from components.policy.load import save_policy  # noqa: PLC0415
     from components.policy.source import open_source  # noqa: PLC0415
     from components.policy.warm_start import encode_demonstrations, warm_start  # noqa: PLC0415
 
-    torch.set_num_threads(params.threads)
+    compute_deterministically(params.threads)
     pairs = _demonstrations(data) if params.warm_start is not None else []
     texts = [text for pair in pairs for text in pair]
     if isinstance(params.source, TinySource):

@@ -33,9 +33,7 @@ class Checkout:
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         log = (self.root / "killed.log").open("ab")
-        return subprocess.Popen(
-            command, cwd=self.root, env=self.env(), stdout=log, stderr=log, start_new_session=True
-        )
+        return subprocess.Popen(command, cwd=self.root, env=self.env(), stdout=log, stderr=log, start_new_session=True)
 
     def env(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
