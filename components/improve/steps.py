@@ -42,8 +42,8 @@ class ArmSteps:
     """Runs steps of one arm; engine, scorer and trainer are made once and stay warm. A context manager.
 
     Attributes:
-        compute_seconds: seconds spent sampling, scoring, gating, training and evaluating so far; what a run takes
-            beyond them is orchestration.
+        compute_seconds: seconds spent sampling, scoring, gating, training and evaluating so far, the files of
+            rollouts and weights included; what a run takes beyond them (manifests, tasks) is orchestration.
     """
 
     def __init__(self, settings: ArmSettings, workspace: ArmWorkspace, problems: Path, docs: Path) -> None:
@@ -75,16 +75,18 @@ class ArmSteps:
                 seed=_seed(improve.seed, iteration, _TRAINING),
             )
         with self._publish(Step(iteration, "rollout"), rows=len(table)) as directory:
-            write_records(directory / "rollouts.parquet", table, ROLLOUT)
+            with self._computing():
+                write_records(directory / "rollouts.parquet", table, ROLLOUT)
         return {"completions": float(len(table)), "completion_tokens": _tokens(table)}
 
     def score(self, iteration: int) -> dict[str, float]:
         """Verify, cluster and score the rollouts."""
-        rollouts = read_records(self._rollouts(iteration), ROLLOUT)
         with self._computing():
+            rollouts = read_records(self._rollouts(iteration), ROLLOUT)
             scored = self._scorer.score(rollouts, self._train)
         with self._publish(Step(iteration, "score"), rows=len(scored.table)) as directory:
-            write_records(directory / "scored.parquet", scored.table, SCORED_ROLLOUT)
+            with self._computing():
+                write_records(directory / "scored.parquet", scored.table, SCORED_ROLLOUT)
             write_json(directory / "metrics.json", scored.metrics)
         return scored.metrics
 
@@ -124,9 +126,9 @@ class ArmSteps:
             metrics = trainer.update(batch, minibatches=self._settings.improve.minibatches)
         policy, state = self._workspace.policy(iteration), self._workspace.trainer(iteration)
         expected = self._workspace.expected(Step(iteration, "update"))
-        with publish(policy, fingerprint=expected) as directory:
+        with publish(policy, fingerprint=expected) as directory, self._computing():
             trainer.save_policy(directory)
-        with publish(state, fingerprint=expected) as directory:
+        with publish(state, fingerprint=expected) as directory, self._computing():
             trainer.save_state(directory)
         with self._publish(Step(iteration, "update"), policy=digest_of(policy), trainer=digest_of(state)) as directory:
             write_json(directory / "metrics.json", metrics)
