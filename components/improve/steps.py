@@ -74,9 +74,8 @@ class ArmSteps:
                 group_size=improve.group_size,
                 seed=_seed(improve.seed, iteration, _TRAINING),
             )
-        with self._publish(Step(iteration, "rollout"), rows=len(table)) as directory:
-            with self._computing():
-                write_records(directory / "rollouts.parquet", table, ROLLOUT)
+        with self._publish(Step(iteration, "rollout"), rows=len(table)) as directory, self._computing():
+            write_records(directory / "rollouts.parquet", table, ROLLOUT)
         return {"completions": float(len(table)), "completion_tokens": _tokens(table)}
 
     def score(self, iteration: int) -> dict[str, float]:
