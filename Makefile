@@ -47,7 +47,7 @@ repro: setup ## run the same stages with DVC alone, without any server
 	@dvc repro $(ARGS)
 
 test: setup ## run all tests that need no servers
-	@pytest -m "not services" $(ARGS)
+	@pytest -n auto --maxprocesses 4 --dist loadfile -m "not services" $(ARGS)
 
 services: setup ## serve Prefect with its schedule and a worker on loopback until Ctrl-C
 	@poly-epo serve $(ARGS)

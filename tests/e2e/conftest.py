@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN_SECONDS = 420
+RUN_SECONDS = 900
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import RUN_SECONDS, Checkout, kill
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 MOMENTS = (
     "workspace/base/manifest.json",  # the base policy was just published
