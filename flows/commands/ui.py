@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -69,8 +68,6 @@ def mlflow(port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1.")] = 5
     typer.echo(f"MLflow: http://127.0.0.1:{port}   (Ctrl-C ends it)")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
-    try:
-        done = subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False, env=environment)
-    except KeyboardInterrupt:
-        return
-    raise typer.Exit(done.returncode)
+    sys.stdout.flush()
+    # This process becomes MLflow's: whatever ends it reaches MLflow, which ends its own workers.
+    os.execve(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(port)], environment)  # noqa: S606
