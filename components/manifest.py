@@ -103,15 +103,13 @@ def publish(target: Path, *, fingerprint: str, facts: Mapping[str, Any] | None =
         temporary.rename(target)
         _fsync(target.parent)
     except OSError as error:
-        _remove(temporary)
         raise PolyEpoError(
             f"could not publish: {error.strerror or error}",
             where=str(target),
             remedy="free disk space or mend the permissions, then run the same command again; it resumes",
         ) from error
-    except BaseException:
-        _remove(temporary)
-        raise
+    finally:
+        _remove(temporary)  # nothing is there any more once it was renamed
 
 
 def read_manifest(target: Path, *, verify: bool = False) -> Manifest | None:
