@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +17,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 MOMENTS = (
     "workspace/base/manifest.json",  # the base policy was just published
     "workspace/improve/poly_epo/iterations/000002/scored/manifest.json",  # before and inside an update
-    "workspace/improve/grpo/policies/000003/manifest.json",  # between publishing the policy and its optimizer
+    "workspace/improve/grpo/iterations/000003/update/manifest.json",  # the other arm, in its last iterations
     "workspace/evaluation/poly_epo/manifest.json",
 )
 
 
-def wait_for(path: Path) -> None:
+def wait_for(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Moments are files that stay once written: the run may be past one before it is looked for."""
     deadline = time.monotonic() + RUN_SECONDS
     while not path.exists():
+        ended = process.poll()
+        assert ended is None, f"the run ended with {ended} and {path} never came\n{log.read_text()[-3000:]}"
         assert time.monotonic() < deadline, f"{path} never came"
         time.sleep(0.005)
 
@@ -35,7 +39,7 @@ def test_killed_again_and_again_it_ends_like_a_run_that_never_was(
     killed = make_checkout("killed")
     for moment in MOMENTS:
         process = killed.start("poly-epo", "run")
-        wait_for(killed.root / moment)
+        wait_for(killed.root / moment, process, killed.root / "killed.log")
         kill(process)
     killed.run("poly-epo", "run")
     for arm in ("grpo", "poly_epo"):
