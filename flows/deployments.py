@@ -11,8 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from components import process_guard
 from components.errors import PolyEpoError
-from flows.runners import guard
 from flows.settings import prefect_client_env
 
 __all__ = ["DEPLOYMENT", "POOL", "apply_deployments", "prefect_command", "start_worker"]
@@ -48,7 +48,7 @@ def start_worker(root: Path, api_url: str, *, run_once: bool = False) -> subproc
     options = ["--run-once"] if run_once else []
     command = prefect_command("worker", "start", "--pool", POOL, "--type", "process", "--limit", "1", *options)
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command],
+        [sys.executable, "-I", "-S", process_guard.__file__, str(os.getpid()), *command],
         cwd=root,
         env=_environment(root, api_url),
         stdin=subprocess.DEVNULL,

@@ -17,8 +17,8 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from components import process_guard
 from components.errors import PolyEpoError
-from flows.runners import guard
 from flows.settings import STATE, prefect_server_env
 
 __all__ = ["PrefectServer", "free_port", "is_healthy"]
@@ -142,7 +142,7 @@ def _spawn(root: Path, port: int, schedules: bool, environment: Mapping[str, str
     ]
     with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command],
+            [sys.executable, "-I", "-S", process_guard.__file__, str(os.getpid()), *command],
             env={**environment, **prefect_server_env(root, port, schedules=schedules)},
             stdin=subprocess.DEVNULL,
             stdout=file,

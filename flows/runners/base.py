@@ -46,9 +46,10 @@ def get_runner(name: str) -> Runner:
     Raises:
         PolyEpoError: there is none.
     """
+    from flows.runners.docker import DockerRunner  # noqa: PLC0415
     from flows.runners.local import LocalRunner  # noqa: PLC0415
 
-    runners: dict[str, Callable[[], Runner]] = {LocalRunner.name: LocalRunner}
+    runners: dict[str, Callable[[], Runner]] = {LocalRunner.name: LocalRunner, DockerRunner.name: DockerRunner}
     if name not in runners:
         raise PolyEpoError("unknown runner", where="runner", value=name, remedy=f"known: {', '.join(runners)}")
     return runners[name]()

@@ -11,7 +11,7 @@ __all__ = ["LocalRunner"]
 
 
 class LocalRunner:
-    """Runs commands as child processes that end with this one (flows/runners/guard.py)."""
+    """Runs commands as child processes that end with this one (components/process_guard.py)."""
 
     name = "local"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from flows.runners import guard
+from components import process_guard
 
 __all__ = ["Interrupted", "ends_children", "stream", "terminate_children"]
 
@@ -26,8 +26,20 @@ class Interrupted(Exception):  # noqa: N818
     """The run was asked to stop; not a fault of the stage that was at work."""
 
 
-def stream(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], on_line: Callable[[str], None], log: Path) -> int:
+def stream(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    on_line: Callable[[str], None],
+    log: Path,
+    hold_stdin: bool = False,
+) -> int:
     """Run ``argv`` to its end, both outputs merged: each line goes to ``on_line`` and into the file ``log``.
+
+    Args:
+        hold_stdin: its standard input is a pipe into which nothing is written and that ends with this process; else
+            there is none.
 
     Returns:
         The exit code; 128 + number when a signal ended the command.
@@ -36,7 +48,7 @@ def stream(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], on_line: C
         Interrupted: the run is stopping; the command and everything it started are gone.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    child = _start(argv, cwd, env)
+    child = _start(argv, cwd, env, subprocess.PIPE if hold_stdin else subprocess.DEVNULL)
     try:
         with log.open("a", encoding="utf-8") as file:
             for line in child.stdout or ():
@@ -48,6 +60,8 @@ def stream(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], on_line: C
         if child.poll() is None:
             child.terminate()
             child.wait()
+        if child.stdin is not None:
+            child.stdin.close()
         with _children_lock:
             _children.discard(child)
     if _stopping.is_set():
@@ -55,15 +69,15 @@ def stream(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], on_line: C
     return code
 
 
-def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
+def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int) -> subprocess.Popen[str]:
     with _children_lock:
         if _stopping.is_set():
             raise Interrupted
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *argv],
+            [sys.executable, "-I", "-S", process_guard.__file__, str(os.getpid()), *argv],
             cwd=cwd,
             env={**env, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

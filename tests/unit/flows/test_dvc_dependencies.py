@@ -13,8 +13,15 @@ ROOT = Path(__file__).resolve().parents[3]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 GRAPH = grimp.build_graph("components", cache_dir=None)
 
-# How a stage speaks (error lines, argument parsing, how params are read) does not change what it makes.
-NEUTRAL = {"components.command", "components.errors", "components.params", "components.validation"}
+# How a stage speaks (error lines, argument parsing, how params are read) and when its helper processes end does not
+# change what it makes.
+NEUTRAL = {
+    "components.command",
+    "components.errors",
+    "components.params",
+    "components.process_guard",
+    "components.validation",
+}
 
 
 def entry_module(command: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from components import process_guard
 from components.errors import PolyEpoError
 from flows.locking import exclusive
-from flows.runners import guard
 from flows.runners.base import error_line, get_runner
 from flows.runners.process import stream
 
@@ -48,7 +48,7 @@ def test_the_whole_group_ends_on_sigterm(tmp_path: Path) -> None:
         "print('ready', flush=True)\ntime.sleep(60)\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), sys.executable, "-c", code],
+        [sys.executable, "-I", "-S", process_guard.__file__, str(os.getpid()), sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -63,7 +63,7 @@ def test_the_whole_group_ends_on_sigterm(tmp_path: Path) -> None:
 
 def test_nothing_starts_for_a_parent_that_is_gone(tmp_path: Path) -> None:
     target = tmp_path / "made"
-    done = subprocess.run([sys.executable, "-I", "-S", guard.__file__, "1", "touch", str(target)])
+    done = subprocess.run([sys.executable, "-I", "-S", process_guard.__file__, "1", "touch", str(target)])
     assert done.returncode != 0
     assert not target.exists()
 

@@ -1,10 +1,10 @@
 """Run one command so that it never outlives the process that asked for it.
 
-    python guard.py PARENT_PID COMMAND [ARGUMENT ...]
+    python process_guard.py PARENT_PID COMMAND [ARGUMENT ...]
 
-Used as a script by flows/runners/process.py. Two links hold: when the parent dies (kill -9 included) the kernel
-signals this process, which kills the command's whole process group; when this process dies, the kernel kills the
-command. So no training goes on writing into a workspace that a new run is about to use.
+Used as a script by whoever starts a process of its own: a stage, a server. Two links hold: when the parent dies
+(kill -9 included) the kernel signals this process, which kills the command's whole process group; when this process
+dies, the kernel kills the command. So no training goes on writing into a workspace that a new run is about to use.
 
 Standard library alone, and no import of this project: it must start in milliseconds.
 """
