@@ -46,12 +46,18 @@ class MultiplicationSource(Section):
 
 
 class ReasoningGymSource(Section):
-    """``size`` problems of one reasoning-gym task; ``config`` is handed to the task's generator."""
+    """``size`` problems of one reasoning-gym task; ``config`` is handed to the task's generator.
+
+    ``instruction`` is added to every prompt on a line of its own. With ``answer_demonstrations`` the tagged answers of
+    the training problems are demonstrations, from which a model learns the answer's form in a short warm start.
+    """
 
     kind: Literal["reasoning_gym"]
     task: str = Field(min_length=1)
     size: int = Field(default=1000, ge=3)
     config: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+    instruction: str = Field(default=ANSWER_INSTRUCTION, min_length=1)
+    answer_demonstrations: bool = False
 
 
 class FileSource(Section):

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from components.data.params import ANSWER_INSTRUCTION, ReasoningGymSource
+from components.data.params import ReasoningGymSource
 from components.data.source import Candidate
 from components.errors import PolyEpoError
 from components.records import Problem
 
-__all__ = ["INSTRUCTION", "ReasoningGymProblems"]
-
-INSTRUCTION = ANSWER_INSTRUCTION
+__all__ = ["ReasoningGymProblems"]
 
 
 class _Dataset(Protocol):
@@ -35,6 +33,7 @@ class ReasoningGymProblems:
 
     def __init__(self, params: ReasoningGymSource) -> None:
         self._params = params
+        self._answers: list[str] = []
 
     def identity(self) -> dict[str, Any]:
         """The package's version: another one may draw other problems from the same seed."""
@@ -50,11 +49,19 @@ class ReasoningGymProblems:
         entries = [dataset[index] for index in range(self._params.size)]
         for entry in entries[:3]:
             self._refuse_lossy(entry, dataset.score_answer)
-        return [self._candidate(index, entry) for index, entry in enumerate(entries)]
+        candidates = [self._candidate(index, entry) for index, entry in enumerate(entries)]
+        self._answers = sorted({candidate.answer for candidate in candidates if candidate.answer})
+        return candidates
 
     def demonstrations(self, problem: Problem, *, count: int, wrong: int, rng: random.Random) -> list[str]:
-        """None: the tasks come without worked solutions."""
-        return []
+        """Tagged answers where params ask for them: the problem's own, ``wrong`` times another problem's; else none."""
+        if not self._params.answer_demonstrations or not problem.answer:
+            return []
+        others = [answer for answer in self._answers if answer != problem.answer]
+        if wrong and not others:
+            raise self._unusable("all its answers are the same: none can stand for a wrong one")
+        answers = [problem.answer] * (count - wrong) + [rng.choice(others) for _ in range(wrong)]
+        return [f"<answer>{answer}</answer>" for answer in answers]
 
     def _dataset(self, seed: int) -> _Dataset:
         # Imported when problems are made: every task's module comes with it.
@@ -104,4 +111,6 @@ class ReasoningGymProblems:
         metadata = f'{{"entry": {self._as_json(entry)}, "task": {json.dumps(self._params.task)}}}'
         # Some tasks have no single answer (any valid one counts); the contract's column is then empty.
         answer = "" if entry["answer"] is None else str(entry["answer"])
-        return Candidate(name, f"{entry['question'].strip()}\n{INSTRUCTION}", answer, "reasoning_gym", metadata)
+        return Candidate(
+            name, f"{entry['question'].strip()}\n{self._params.instruction}", answer, "reasoning_gym", metadata
+        )

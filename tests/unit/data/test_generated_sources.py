@@ -49,6 +49,22 @@ def test_a_kept_gym_problem_is_enough_for_its_own_scorer():
     assert "<answer>" in problem.prompt
 
 
+def test_tagged_answers_are_demonstrations_where_asked_for():
+    source = open_source(
+        ReasoningGymSource(
+            kind="reasoning_gym", task="chain_sum", size=8, instruction="Answer in tags.", answer_demonstrations=True
+        )
+    )
+    problem = source.candidates(0)[3]
+    assert problem.prompt.endswith("\nAnswer in tags.")
+    shown = source.demonstrations(problem, count=4, wrong=1, rng=random.Random(0))
+    assert shown[:3] == [f"<answer>{problem.answer}</answer>"] * 3
+    assert shown[3].startswith("<answer>")
+    assert shown[3] != shown[0]
+    plain = gym("chain_sum")
+    assert plain.demonstrations(plain.candidates(0)[0], count=4, wrong=1, rng=random.Random(0)) == []
+
+
 def test_gym_problems_depend_on_the_seed_alone():
     assert gym("chain_sum").candidates(1) == gym("chain_sum").candidates(1)
     assert gym("chain_sum").candidates(1) != gym("chain_sum").candidates(2)
