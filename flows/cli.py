@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from components.errors import PolyEpoError
 from flows.commands import models, objective, params, profile, ui
 from flows.commands.compare import compare
 from flows.commands.evaluate import evaluate
+from flows.commands.plan import plan
 from flows.commands.prune import prune
 from flows.commands.run import run
 from flows.commands.serve import serve
@@ -30,6 +32,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(serve)
 app.command()(sweep)
+app.command()(plan)
 app.command()(evaluate)
 app.command()(compare)
 app.command(context_settings=models.PASS_ON)(prune)
@@ -50,6 +53,8 @@ def main() -> None:
         sys.stdout.flush()
         sys.stderr.write(f"error: {error.line()}\n")
         sys.exit(EXIT_USER_ERROR)
+    finally:
+        gc.freeze()  # as in components/command.py: no garbage collection of everything just to end
 
 
 if __name__ == "__main__":
