@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run repro test services test-services lint clean
+.PHONY: help setup lock run images repro test services test-services lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +41,10 @@ lock: ## resolve the dependencies of pyproject.toml again into constraints.txt
 	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
 
 run: setup ## run the pipeline: data, base policy, GRPO and Poly-EPO, evaluation, promotion
-	@poly-epo run $(ARGS)
+	@poly-epo run $(if $(RUNNER),--runner $(RUNNER)) $(ARGS)
+
+images: setup ## build the container images of `make run RUNNER=docker` and of the team's stack
+	@docker/build.sh $(NAMES)
 
 repro: setup ## run the same stages with DVC alone, without any server
 	@dvc repro $(ARGS)

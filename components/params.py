@@ -35,6 +35,7 @@ SECTIONS: dict[str, str] = {
     "evaluation": "components.evaluation.params:EvaluationParams",
     "tracking": "components.tracking.params:TrackingParams",
     "registry": "components.registry.params:RegistryParams",
+    "runner": "components.resources:RunnerParams",
 }
 """Section of params.yaml -> the model that owns it; resolved by name so that components stay independent."""
 

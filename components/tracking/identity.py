@@ -16,7 +16,7 @@ from components.params import Params
 __all__ = ["arm_origin", "flat_params", "provenance_tags", "run_key"]
 
 # Where a run is recorded and what is promoted do not change what was trained; the address could also hold a secret.
-_NOT_IDENTITY = ("tracking", "registry")
+_NOT_IDENTITY = ("tracking", "registry", "runner")
 
 
 def run_key(params: Params, workspace: Path) -> str | None:

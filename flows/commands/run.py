@@ -18,7 +18,9 @@ _EXIT_STOPPED = 130
 
 def run(
     force: Annotated[bool, typer.Option("--force", help="Run every stage, up to date or not.")] = False,
-    runner: Annotated[str, typer.Option(help="Where the work happens.")] = "local",
+    runner: Annotated[
+        str, typer.Option(help="Where the work happens: local or docker; default: POLY_EPO_RUNNER, else local.")
+    ] = "",
     profile: Annotated[str, typer.Option(help="Merge profiles/NAME.yaml into params.yaml first.")] = "",
     jobs: Annotated[int | None, typer.Option(min=1, help="Stages at the same time; default: one per CPU.")] = None,
 ) -> None:
