@@ -11,9 +11,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from components.errors import PolyEpoError
-from components.params import parse_params
+from components.params import Params, parse_params
 
-__all__ = ["apply_profile", "profile_names"]
+__all__ = ["apply_profile", "params_with_profile", "profile_names"]
 
 
 def profile_names(directory: Path = Path("profiles")) -> list[str]:
@@ -30,19 +30,8 @@ def apply_profile(name: str, params: Path = Path("params.yaml"), directory: Path
     Raises:
         PolyEpoError: there is no such profile, or the result is not valid; ``params`` is then as it was.
     """
-    path = directory / f"{name}.yaml"
-    if name not in profile_names(directory):
-        known = ", ".join(profile_names(directory)) or "none"
-        raise PolyEpoError("no such profile", where=str(directory), value=name, remedy=f"known: {known}")
     before = params.read_text(encoding="utf-8")
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    document, overlay = _load(yaml, before, params), _load(yaml, path.read_text(encoding="utf-8"), path)
-    _merge(document, overlay)
-    buffer = io.StringIO()
-    yaml.dump(document, buffer)
-    after = buffer.getvalue()
+    after = _merged(name, before, params, directory)
     parse_params(YAML(typ="safe").load(after), where=f"{params} with profile {name}")
     if YAML(typ="safe").load(before) == YAML(typ="safe").load(after):
         return False
@@ -50,6 +39,32 @@ def apply_profile(name: str, params: Path = Path("params.yaml"), directory: Path
     temporary.write_text(after, encoding="utf-8")
     temporary.replace(params)
     return True
+
+
+def params_with_profile(name: str, params: Path = Path("params.yaml"), directory: Path = Path("profiles")) -> Params:
+    """The parameters that ``apply_profile`` would leave in ``params``; nothing is written.
+
+    Raises:
+        PolyEpoError: there is no such profile, or the result is not valid.
+    """
+    after = _merged(name, params.read_text(encoding="utf-8"), params, directory)
+    return parse_params(YAML(typ="safe").load(after), where=f"{params} with profile {name}")
+
+
+def _merged(name: str, before: str, params: Path, directory: Path) -> str:
+    """The text of ``params`` with the profile's values in it."""
+    path = directory / f"{name}.yaml"
+    if name not in profile_names(directory):
+        known = ", ".join(profile_names(directory)) or "none"
+        raise PolyEpoError("no such profile", where=str(directory), value=name, remedy=f"known: {known}")
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    document, overlay = _load(yaml, before, params), _load(yaml, path.read_text(encoding="utf-8"), path)
+    _merge(document, overlay)
+    buffer = io.StringIO()
+    yaml.dump(document, buffer)
+    return buffer.getvalue()
 
 
 def _load(yaml: YAML, text: str, path: Path) -> Any:
