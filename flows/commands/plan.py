@@ -84,12 +84,12 @@ def _rates(device: str, utilisation: float | None, matmul_tflops: float | None) 
 
     if device not in RATES:
         raise PolyEpoError("no such device", where="--device", value=device, remedy=f"known: {', '.join(RATES)}")
-    changed: dict[str, float] = {}
-    if utilisation is not None:
-        changed["utilisation"] = utilisation
-    if matmul_tflops is not None:
-        changed["matmul_flops"] = matmul_tflops * 1e12
-    return dataclasses.replace(RATES[device], **changed) if changed else RATES[device]
+    rates = RATES[device]
+    return dataclasses.replace(
+        rates,
+        utilisation=utilisation or rates.utilisation,
+        matmul_flops=matmul_tflops * 1e12 if matmul_tflops else rates.matmul_flops,
+    )
 
 
 def _print(made: Plan, name: str, *, as_json: bool) -> None:
