@@ -157,7 +157,7 @@ def evaluate_import(file: Path, plan: Plan, out: Path | None = None, *, samples:
     evaluation = _evaluation(
         plan.evaluation, imported.samples, [k for k in plan.evaluation.ks if k <= imported.samples]
     )
-    content = fingerprint("import", evaluation.model_dump(), plan.scoring.model_dump(), dataset, source)
+    content = fingerprint("import", evaluation.model_dump(), plan.scoring.identity(), dataset, source)
     if not is_published(target, content):
         publish_measured(
             target,
@@ -206,7 +206,7 @@ def _scoring(scoring: ScoringParams, verifier: str | None, domains: set[str]) ->
         return scoring
     values = {**scoring.model_dump(), "verifier": verifier}
     # Only our domains and the user's own verifiers name strategies.
-    if verifier in ("exact", "math_verify", "reasoning_gym"):
+    if verifier in ("exact", "math_verify", "reasoning_gym") and values["clusterer"] == "strategy":
         values["clusterer"] = "answer"
     return ScoringParams(**values)
 

@@ -76,7 +76,7 @@ def evaluate(
         PolyEpoError: an input is missing or malformed, or the policy cannot be sampled.
     """
     dataset_digest, policy_digest = content_digest(problems_file), content_digest(policy)
-    content = fingerprint(params.model_dump(), scoring.model_dump(), rollout_settings, dataset_digest, policy_digest)
+    content = fingerprint(params.model_dump(), scoring.identity(), rollout_settings, dataset_digest, policy_digest)
     if is_published(out, content):
         return False
     problems = problems_from_table(read_records(problems_file, PROBLEM))

@@ -10,6 +10,7 @@ log-probabilities. Rollouts sampled elsewhere may lack these: a metric that cann
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,8 @@ from components.evaluation.estimators import coverage, distinct_correct, effecti
 from components.evaluation.intervals import bootstrap_intervals
 from components.evaluation.params import EvaluationParams
 from components.records import Problem
-from components.scoring.clusterers import get_clusterer, number_by_appearance
+from components.scoring.clusterers import get_clusterer
+from components.scoring.clusters import number_by_appearance
 from components.scoring.groups import Layout
 from components.scoring.params import ScoringParams
 from components.scoring.scorer import cluster_all
@@ -55,7 +57,7 @@ class Measurement:
     Attributes:
         verified: one row per completion, VERIFIED schema, rows in the order of the rollouts.
         per_problem: ``problem_id``, ``samples``, ``correct`` and one column per metric, P rows.
-        counts: verifications that timed out or failed.
+        counts: verifications that timed out or failed, and what the clusterer counts about its own work.
     """
 
     verified: pa.Table
@@ -98,12 +100,13 @@ def measure(
     """Verify, cluster and measure a ROLLOUT table that holds ``params.samples`` completions per problem.
 
     Raises:
-        PolyEpoError: a problem has another number of completions, or cannot be verified.
+        PolyEpoError: a problem has another number of completions, or cannot be verified or clustered.
     """
     layout = Layout.of(rollouts.column("problem_id"))
     _check_samples(layout, problems, params.samples)
     judged = verification.verify_all(rollouts, problems)
-    cluster_ids, names = cluster_all(get_clusterer(scoring.clusterer), rollouts, problems, layout, judged)
+    with closing(get_clusterer(scoring)) as clusterer:
+        clustered = cluster_all(clusterer, rollouts, problems, layout, judged)
     correct_R = judged.rewards_R >= scoring.correct_reward
     answers_PS = np.array([number_by_appearance(answers) for answers in layout.split(judged.parsed_answers)])
     columns: dict[str, Any] = {
@@ -113,10 +116,10 @@ def measure(
         "parsed_answer": judged.parsed_answers,
         "reward": judged.rewards_R,
         "correct": correct_R,
-        "cluster_id": pa.array(cluster_ids, pa.int32()),
-        "strategy": names,
+        "cluster_id": pa.array(clustered.ids_R, pa.int32()),
+        "strategy": clustered.names,
     }
-    clusters_PS = layout.dense(np.array(cluster_ids, dtype=np.int64), -1)
+    clusters_PS = layout.dense(clustered.ids_R, -1)
     metrics = _answer_metrics(answers_PS, layout.dense(correct_R, False), clusters_PS, params)
     per_problem = pa.table(
         {
@@ -127,6 +130,7 @@ def measure(
         }
     )
     counts = {"verifier_timeouts": judged.timeouts, "verifier_failures": judged.failures}
+    counts |= {name: int(count) for name, count in clustered.counts.items()}
     return Measurement(pa.table(columns, schema=VERIFIED), per_problem, counts)
 
 

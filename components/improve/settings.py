@@ -59,7 +59,6 @@ class ArmSettings:
         """Everything that decides what a run holds; ``iterations`` is not in it, so that a run can be extended."""
         sections = {
             "rollout": self.rollout,
-            "scoring": self.scoring,
             "gates": self.gates,
             "training": self.training,
             "evaluation": self.evaluation,
@@ -67,5 +66,6 @@ class ArmSettings:
         return {
             "objective": self.objective,
             "improve": self.improve.model_dump(mode="json", exclude={"iterations", "arms"}),
+            "scoring": self.scoring.identity(),
             **{name: section.model_dump(mode="json") for name, section in sections.items()},
         }

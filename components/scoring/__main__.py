@@ -30,7 +30,7 @@ def main() -> None:
     with Scorer(params, objective) as scorer:
         batch = scorer.score(rollouts, problems)
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (arguments.rollouts, arguments.problems)]
-    content = fingerprint(params.model_dump(), objective, digests)
+    content = fingerprint(params.identity(), objective, digests)
     with publish(arguments.out, fingerprint=content, facts={"rows": batch.table.num_rows}) as directory:
         write_records(directory / "scored.parquet", batch.table, SCORED_ROLLOUT)
         write_json(directory / "metrics.json", batch.metrics)

@@ -1,86 +1,56 @@
-"""Clusterers: the distinct strategies among the completions of one problem.
-
-A judge that reads the problem and all its completions at once has the same interface: it sees the whole group.
-"""
+"""The clusterers by name: distinct answers, the verifier's strategies, an LM judge, sentence embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
-from components.errors import PolyEpoError
-from components.records import DEGENERATE, Problem
+from components.scoring.clusters import Clusterer, Clustering, Clusters, Group, number_by_appearance
+from components.scoring.params import ScoringParams
 
-__all__ = ["CLUSTERERS", "Clusterer", "Clusters", "Group", "get_clusterer", "number_by_appearance"]
-
-
-@dataclass(frozen=True)
-class Group:
-    """All completions of one problem in a batch, with what the verifier said; equally long sequences."""
-
-    problem: Problem
-    completions: Sequence[str]
-    parsed_answers: Sequence[str | None]
-    strategies: Sequence[str | None]
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """One cluster id and readable cluster name per completion; -1 and "" for a degenerate one.
-
-    Ids are 0..k-1 in order of first appearance within the group.
-    """
-
-    ids: list[int]
-    names: list[str]
-
-
-class Clusterer(Protocol):
-    """Groups the completions of one problem."""
-
-    def cluster(self, group: Group) -> Clusters:
-        """The clusters of ``group``, deterministic."""
-        ...
+__all__ = ["AnswerClusterer", "StrategyClusterer", "get_clusterer"]
 
 
 class AnswerClusterer:
     """Distinct parsed answers; the paper's clusters of the polynomial domain. No answer: degenerate."""
 
-    def cluster(self, group: Group) -> Clusters:
+    def cluster(self, groups: Sequence[Group]) -> Clustering:
         """See Clusterer.cluster."""
-        return _by_name(group.parsed_answers)
+        return Clustering([_by_name(group.parsed_answers) for group in groups])
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class StrategyClusterer:
     """Distinct strategies as the verifier names them; none named: degenerate."""
 
-    def cluster(self, group: Group) -> Clusters:
+    def cluster(self, groups: Sequence[Group]) -> Clustering:
         """See Clusterer.cluster."""
-        return _by_name(group.strategies)
+        return Clustering([_by_name(group.strategies) for group in groups])
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
-CLUSTERERS: dict[str, Clusterer] = {"answer": AnswerClusterer(), "strategy": StrategyClusterer()}
-"""Clusterers by their name in params ``scoring.clusterer``."""
-
-
-def get_clusterer(name: str) -> Clusterer:
-    """The clusterer called ``name``.
+def get_clusterer(params: ScoringParams) -> Clusterer:
+    """The clusterer that section ``scoring`` names; to be closed.
 
     Raises:
-        PolyEpoError: there is none of this name.
+        PolyEpoError: what it needs is not installed.
     """
-    if name not in CLUSTERERS:
-        raise PolyEpoError(
-            "no clusterer of this name", where="scoring.clusterer", value=name, remedy=f"known: {', '.join(CLUSTERERS)}"
-        )
-    return CLUSTERERS[name]
+    match params.clusterer:
+        case "answer":
+            return AnswerClusterer()
+        case "strategy":
+            return StrategyClusterer()
+        case "judge":
+            from components.scoring.judge.clusterer import JudgeClusterer  # noqa: PLC0415 - an HTTP client only where it is asked
 
+            return JudgeClusterer(params.judge)
+        case "embedding":
+            from components.scoring.embedding import EmbeddingClusterer  # noqa: PLC0415 - a model and SciPy, likewise
 
-def number_by_appearance(names: Sequence[str | None]) -> list[int]:
-    """0, 1, ... in order of first appearance; None becomes -1."""
-    ids: dict[str, int] = {}
-    return [DEGENERATE if name is None else ids.setdefault(name, len(ids)) for name in names]
+            return EmbeddingClusterer(params.embedding)
 
 
 def _by_name(names: Sequence[str | None]) -> Clusters:

@@ -12,17 +12,19 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from components.errors import PolyEpoError
 from components.objectives import get_objective
 from components.records import SCORED_ROLLOUT, Problem
-from components.scoring.clusterers import Clusterer, Group, get_clusterer
+from components.scoring.clusterers import get_clusterer
+from components.scoring.clusters import Clusterer, Group
 from components.scoring.groups import Layout
 from components.scoring.metrics import batch_metrics
 from components.scoring.params import ScoringParams
 from components.scoring.verification import Verification, VerifiedBatch
 
-__all__ = ["ScoredBatch", "Scorer", "cluster_all"]
+__all__ = ["ClusteredBatch", "ScoredBatch", "Scorer", "cluster_all"]
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,11 @@ class Scorer:
 
     def __init__(self, params: ScoringParams, objective: Mapping[str, Any]) -> None:
         self._params = params
-        self._clusterer = get_clusterer(params.clusterer)
         try:
             self._objective = get_objective(**objective)
         except (ValueError, TypeError) as error:
             raise PolyEpoError(str(error), where="objective", value=dict(objective)) from error
+        self._clusterer = get_clusterer(params)
         self._verification = Verification(params)
 
     def __enter__(self) -> Self:
@@ -60,8 +62,9 @@ class Scorer:
         self.close()
 
     def close(self) -> None:
-        """End the verifier's child processes, if any."""
+        """End the verifier's child processes and the clusterer's connections, if any."""
         self._verification.close()
+        self._clusterer.close()
 
     def score(self, rollouts: pa.Table, problems: Sequence[Problem]) -> ScoredBatch:
         """Score a ROLLOUT table; the rows of a problem are its group, in any order and of any size.
@@ -70,15 +73,16 @@ class Scorer:
         marginal set advantage (sections 3 and 4 of arXiv 2604.17654; poly_epo's closed form is exact).
 
         Raises:
-            PolyEpoError: no rows, an unknown problem, a verifier fault, or groups the objective cannot score.
+            PolyEpoError: no rows, an unknown problem, a fault of verifier or judge, or groups the objective cannot
+                score.
         """
         if rollouts.num_rows == 0:
             raise PolyEpoError("no rollouts to score", where="scoring", remedy="sample at least one group first")
         verified = self._verification.verify_all(rollouts, problems)
         layout = Layout.of(rollouts.column("problem_id"))
-        cluster_ids, names = cluster_all(self._clusterer, rollouts, problems, layout, verified)
+        clustered = cluster_all(self._clusterer, rollouts, problems, layout, verified)
         rewards_PN = layout.dense(verified.rewards_R, 0.0)
-        clusters_PN = layout.dense(np.array(cluster_ids, dtype=np.int64), -1)
+        clusters_PN = layout.dense(clustered.ids_R, -1)
         mask_PN = layout.mask()
         # Equal groups, the rule, take no mask: the objective's fast path.
         mask = None if mask_PN.all() else mask_PN
@@ -90,8 +94,8 @@ class Scorer:
         added = [
             pa.array(verified.parsed_answers, pa.string()),
             pa.array(verified.rewards_R),
-            pa.array(cluster_ids, pa.int32()),
-            pa.array(names, pa.string()),
+            pa.array(clustered.ids_R, pa.int32()),
+            pa.array(clustered.names, pa.string()),
             pa.array(layout.flat(set_scores_PN), pa.float64()),
             pa.array(layout.flat(advantages_PN), pa.float64()),
         ]
@@ -99,24 +103,41 @@ class Scorer:
         metrics = batch_metrics(
             rewards_PN, clusters_PN, advantages_PN, mask_PN, correct_reward=self._params.correct_reward
         )
-        return ScoredBatch(table, metrics | _verifier_counts(verified))
+        return ScoredBatch(table, metrics | _verifier_counts(verified) | clustered.counts)
+
+
+@dataclass(frozen=True)
+class ClusteredBatch:
+    """Clusters of R rollouts, in the order of the table's rows.
+
+    Attributes:
+        ids_R: (R,) cluster ids within each problem, -1 = degenerate.
+        names: readable names, "" for a degenerate completion.
+        counts: what the clusterer counts about its own work, e.g. ``judge_failures``.
+    """
+
+    ids_R: NDArray[np.int64]
+    names: list[str]
+    counts: dict[str, float]
 
 
 def cluster_all(
     clusterer: Clusterer, rollouts: pa.Table, problems: Sequence[Problem], layout: Layout, verified: VerifiedBatch
-) -> tuple[list[int], list[str]]:
+) -> ClusteredBatch:
     """Cluster id and cluster name of every row; each problem's rows are one group."""
     known = {problem.problem_id: problem for problem in problems}
     completions = layout.split(rollouts.column("completion").to_pylist())
     answers = layout.split(verified.parsed_answers)
     strategies = layout.split(verified.strategies)
-    clusters = [
-        clusterer.cluster(Group(known[problem_id], *parts))
+    groups = [
+        Group(known[problem_id], *parts)
         for problem_id, *parts in zip(layout.problem_ids, completions, answers, strategies, strict=True)
     ]
+    found = clusterer.cluster(groups)
     places = list(zip(layout.problem_R.tolist(), layout.slot_R.tolist(), strict=True))
-    ids = [clusters[problem].ids[slot] for problem, slot in places]
-    return ids, [clusters[problem].names[slot] for problem, slot in places]
+    ids = [found.clusters[problem].ids[slot] for problem, slot in places]
+    names = [found.clusters[problem].names[slot] for problem, slot in places]
+    return ClusteredBatch(np.array(ids, dtype=np.int64), names, found.counts)
 
 
 def _verifier_counts(verified: VerifiedBatch) -> dict[str, float]:

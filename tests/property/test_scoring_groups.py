@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.scoring.clusterers import number_by_appearance
+from components.scoring.clusters import number_by_appearance
 from components.scoring.groups import Layout
 from components.scoring.metrics import distinct_per_problem
 

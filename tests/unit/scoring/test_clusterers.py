@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from components.errors import PolyEpoError
-from components.scoring.clusterers import Clusters, Group, get_clusterer
+import pytest
+from pydantic import ValidationError
+
+from components.scoring.clusterers import get_clusterer
+from components.scoring.clusters import Clusters, Group
+from components.scoring.params import ScoringParams
 from tests.unit.evaluation.reference import polynomial_problems
 
 GROUP = Group(
@@ -14,15 +18,20 @@ GROUP = Group(
 )
 
 
+def clusters(name: Any) -> list[Clusters]:
+    clustering = get_clusterer(ScoringParams(clusterer=name)).cluster([GROUP, GROUP])
+    assert clustering.counts == {}
+    return clustering.clusters
+
+
 def test_answer_clusters_are_the_distinct_parsed_answers() -> None:
-    assert get_clusterer("answer").cluster(GROUP) == Clusters([0, -1, 1, 0, 1], ["4", "", "5", "4", "5"])
+    assert clusters("answer") == [Clusters([0, -1, 1, 0, 1], ["4", "", "5", "4", "5"])] * 2
 
 
 def test_strategy_clusters_are_the_distinct_strategies() -> None:
-    expected = Clusters([0, 1, -1, 1, 0], ["split", "double", "", "double", "split"])
-    assert get_clusterer("strategy").cluster(GROUP) == expected
+    assert clusters("strategy") == [Clusters([0, 1, -1, 1, 0], ["split", "double", "", "double", "split"])] * 2
 
 
 def test_an_unknown_clusterer_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(PolyEpoError, match="known: answer, strategy"):
-        get_clusterer("embedding")
+    with pytest.raises(ValidationError, match="'answer', 'strategy', 'judge' or 'embedding'"):
+        ScoringParams.model_validate({"clusterer": "kmeans"})
