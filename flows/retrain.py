@@ -30,6 +30,7 @@ from components.params import load_params
 from flows.improve import IMPROVE_MODULE, STARTED, improve
 from flows.locking import exclusive
 from flows.progress import Reporter, current_reporter
+from flows.push import Pushing
 from flows.runners.base import Runner, StageFailed, StageKilled, error_line, get_runner
 from flows.runners.process import Interrupted, ends_children
 from flows.settings import STATE, FlowSettings
@@ -52,6 +53,7 @@ class _Run:
     reporter: Reporter
     force: bool
     on_work: Callable[[], None]
+    pushing: Pushing
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -83,12 +85,14 @@ def _retrain(force: bool, runner: str, root: str) -> dict[str, str]:
         lambda: sync_once(load_params(project.root / "params.yaml"), project.root, {"flow_run_id": flow_run_id}),
         warn=lambda text: reporter.note(f"warning: {text}"),
     )
-    run = _Run(project, get_runner(runner or settings.runner), reporter, force, tracking.wake)
+    pushing = Pushing(project, warn=lambda text: reporter.note(f"warning: {text}"))
+    run = _Run(project, get_runner(runner or settings.runner), reporter, force, tracking.wake, pushing)
     reporter.planned([stage.name for stage in project.plan()])
     with ends_children():
         try:
             states = _run_all(run, settings)
         finally:
+            pushing.finish()
             tracking.finish()
             write_seconds(project.root, run.seconds)
     for state in states.values():
@@ -141,12 +145,13 @@ def _bring_up_to_date(run: _Run, stage: StageInfo) -> State[None]:
         with run.project.busy(stage.name):
             for command in stage.commands:
                 _run_command(run, stage, command)
+        run.pushing.expect(stage.name)
         run.project.record(stage.name)
     except BaseException as error:
         run.reporter.ended(stage.name, "stopped" if isinstance(error, Interrupted) else f"failed: {error}")
         raise
     seconds = time.monotonic() - started
-    run.project.push(stage.name)
+    run.pushing.push(stage.name)
     run.seconds[stage.name] = seconds
     run.reporter.ended(stage.name, f"done in {seconds:.1f} s")
     return Completed(message="done")

@@ -123,11 +123,24 @@ class Project:
                 raise PolyEpoError(f"cannot record the stage: {error}", where=f"stage {name}") from error
 
     def push(self, name: str) -> int:
-        """Push the outputs of ``name`` to the default remote; the number of files sent, 0 without a remote."""
-        if not self._repo.config["core"].get("remote"):
+        """Push the outputs of ``name`` to the default remote; the number of files sent, 0 without a remote.
+
+        Raises:
+            PolyEpoError: the remote cannot be reached or refuses.
+        """
+        remote = self._repo.config["core"].get("remote")
+        if not remote:
             return 0
-        with self._mutex:
-            return int(self._repo.push(targets=[name], run_cache=True))
+        try:
+            with self._mutex:
+                return int(self._repo.push(targets=[name], run_cache=True))
+        except Exception as error:  # the remotes' libraries (S3, SSH, HTTP) share no narrower base
+            first_line = (str(error).splitlines() or [""])[0]
+            raise PolyEpoError(
+                f"cannot push: {type(error).__name__}: {first_line[:300]}",
+                where=f"DVC remote {remote!r}",
+                remedy="check the remote's address and credentials: `poly-epo doctor`",
+            ) from error
 
     @contextmanager
     def busy(self, name: str) -> Iterator[None]:

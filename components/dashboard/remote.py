@@ -95,7 +95,7 @@ class Remote:
         model = _section(document, "registry", RegistryParams).model
         store = open_reader(tracking, self._project)
         if store is None:
-            return Known("empty", uri=tracking.uri, model=model)
+            return Known("empty", uri=tracking.address(), model=model)
         pages = [self._page(store, model, version) for version in reversed(read_versions(store, model))]
         return Known("there", "", store.uri, store.experiment_id, read_runs(store), pages, model)
 

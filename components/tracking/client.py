@@ -86,7 +86,7 @@ def connect(params: TrackingParams) -> Store:
     Raises:
         TrackingUnavailable: the server cannot be reached or the database cannot be opened.
     """
-    uri = params.uri
+    uri = params.address()
     if uri.startswith(_SQLITE):
         uri = f"{_SQLITE}{Path(uri.removeprefix(_SQLITE)).absolute()}"
     return _open(uri, params.experiment)

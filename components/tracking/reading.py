@@ -67,7 +67,7 @@ def open_reader(params: TrackingParams, root: Path = Path()) -> Store | None:
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    uri = params.uri
+    uri = params.address()
     if uri.startswith(_SQLITE):
         file = (root / uri.removeprefix(_SQLITE)).absolute()
         if not file.is_file():

@@ -88,7 +88,7 @@ def sync(
     tracking = params[TrackingParams]
     key = run_key(params, workspace)
     if key is None:
-        return SyncReport(tracking.uri)
+        return SyncReport(tracking.address())
     with locked(state):
         store = connect(tracking)
         path = state / f"{key[:16]}.json"

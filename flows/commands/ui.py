@@ -58,7 +58,7 @@ def mlflow(port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1.")] = 5
     from components.params import load_params  # noqa: PLC0415
     from components.tracking.params import TrackingParams  # noqa: PLC0415
 
-    uri = load_params()[TrackingParams].uri
+    uri = load_params()[TrackingParams].address()
     if uri.startswith("http"):
         typer.echo(f"MLflow: {uri}")
         return

@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,8 @@ class Checkout:
     """A working copy; commands run in it use its own code, not the installed one."""
 
     root: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of all its commands."""
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -42,6 +44,7 @@ class Checkout:
             "PYTHONPATH": str(self.root),
             "DVC_NO_ANALYTICS": "1",
             "COLUMNS": "200",
+            **self.extra,
         }
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from components.errors import PolyEpoError
 from components.tracking.identity import flat_params, run_key
 from components.tracking.params import TrackingParams
 from tests.unit.tracking import synthetic
@@ -37,3 +38,12 @@ def test_logged_params_hold_no_tracking_address(tmp_path):
     flat = flat_params(synthetic.make_params(tmp_path))
     assert flat["improve.iterations"] == "4"
     assert not [key for key in flat if key.startswith(("tracking", "registry"))]
+
+
+def test_the_environment_names_the_store_before_the_params_do() -> None:
+    params = TrackingParams(uri="sqlite:///a.db")
+    assert params.address({}) == "sqlite:///a.db"
+    assert params.address({"MLFLOW_TRACKING_URI": "https://mlflow.example.org/"}) == "https://mlflow.example.org"
+    with pytest.raises(PolyEpoError, match="MLFLOW_TRACKING_URI: must be sqlite") as fault:
+        params.address({"MLFLOW_TRACKING_URI": "postgresql://a:secret@host/db"})
+    assert "secret" not in fault.value.line()
