@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -43,7 +45,7 @@ def create_app(project: Path, roots: Sequence[Path] = (), access: Access | None 
     access = access or Access()
     access.check()
     site = Site(project, roots)
-    app = FastAPI(title="poly-epo", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="poly-epo", lifespan=_warming(site), docs_url=None, redoc_url=None, openapi_url=None)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     for path, page in _PAGES.items():
@@ -52,6 +54,15 @@ def create_app(project: Path, roots: Sequence[Path] = (), access: Access | None 
     app.add_api_route("/health", _health, methods=["GET", "HEAD"], response_model=None)
     app.add_exception_handler(HTTPException, _not_found(site))
     return Guard(app, access)
+
+
+def _warming(site: Site) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(site.warm)
+        yield
+
+    return lifespan
 
 
 def _answer(site: Site, page: _Page) -> Callable[[Request], Response]:

@@ -55,7 +55,7 @@ def training_charts(trainings: Mapping[str, tuple[int, Training]], specs: Sequen
     """One chart per metric that at least one run has; ``trainings`` maps a run's label to its style and training."""
     charts = []
     for name, title, unit, y_range in specs:
-        lines = {label: (style, _points(t.iterations, name)) for label, (style, t) in trainings.items()}
+        lines = {label: (style, _values(t.iterations, name)) for label, (style, t) in trainings.items()}
         series = [Series(label, style, _thinned(points)) for label, (style, points) in lines.items() if points]
         if series:
             longest = max(len(points) for _, points in lines.values())
@@ -68,7 +68,7 @@ def validation_chart(trainings: Mapping[str, tuple[int, Training]]) -> Chart | N
     """Distinct correct strategies on the validation split over training."""
     series = []
     for label, (style, training) in trainings.items():
-        points = _points(training.evaluations, "distinct_correct")
+        points = _values(training.evaluations, "distinct_correct")
         if points:
             series.append(Series(label, style, _thinned(points)))
     if not series:
@@ -78,31 +78,33 @@ def validation_chart(trainings: Mapping[str, tuple[int, Training]]) -> Chart | N
     return Chart("validation-distinct", title, note, _ITERATION, "strategies per problem", series)
 
 
-def _points(records: Sequence[Mapping[str, Any]], name: str) -> list[Point]:
-    points = []
+_Values = tuple[int, float, float | None, float | None]
+
+
+def _values(records: Sequence[Mapping[str, Any]], name: str) -> list[_Values]:
+    """Iteration, value and interval of each record that has the metric; tuples, for there are tens of thousands."""
+    values: list[_Values] = []
     for record in records:
         found = record.get(name)
-        entry: dict[str, Any] = found if isinstance(found, dict) else {"value": found}
-        if _finite(entry.get("value")):
-            points.append(Point(record["iteration"], entry["value"], entry.get("low"), entry.get("high")))
-    return points
+        if isinstance(found, dict):
+            if _finite(found.get("value")):
+                values.append((record["iteration"], found["value"], found.get("low"), found.get("high")))
+        elif found is not None and _finite(found):
+            values.append((record["iteration"], found, None, None))
+    return values
 
 
-def _thinned(points: list[Point]) -> list[Point]:
+def _thinned(values: list[_Values]) -> list[Point]:
     """At most 100 points: means of neighbours, with the range of each bucket as its band."""
-    if len(points) <= _POINTS:
-        return points
-    size = math.ceil(len(points) / _POINTS)
-    buckets = [points[start : start + size] for start in range(0, len(points), size)]
-    return [
-        Point(
-            bucket[len(bucket) // 2].x,
-            sum(point.y for point in bucket) / len(bucket),
-            min(point.y for point in bucket),
-            max(point.y for point in bucket),
-        )
-        for bucket in buckets
-    ]
+    if len(values) <= _POINTS:
+        return [Point(*value) for value in values]
+    size = math.ceil(len(values) / _POINTS)
+    points = []
+    for start in range(0, len(values), size):
+        bucket = values[start : start + size]
+        heights = [value[1] for value in bucket]
+        points.append(Point(bucket[len(bucket) // 2][0], sum(heights) / len(heights), min(heights), max(heights)))
+    return points
 
 
 def _thinning_note(longest: int) -> str:

@@ -20,6 +20,7 @@ from components.dashboard.documents import Documents
 from components.dashboard.remote import Known, Remote, mlflow_only_runs, with_mlflow_ids
 from components.dashboard.rollouts import Rollouts
 from components.dashboard.runs import Index, Run, Value
+from components.dashboard.series import read_training
 from components.dashboard.snapshot import Snapshot
 from components.dashboard.svg import key, number
 from components.dashboard.text import shown, visible
@@ -42,6 +43,14 @@ class Site:
         self.charts = Cache(64)
         self._snapshot = Snapshot(self._scan)
         self._templates = _environment()
+
+    def warm(self) -> None:
+        """Read what the first visitor would have to wait for: every run's line, the curves of those that train."""
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)
+        for run in self.runs()[0]:
+            if run.status == "training":
+                read_training(run, self.documents)
 
     def runs(self) -> tuple[list[Run], Known]:
         """Every run, on disk or in MLflow alone, as of about a second ago, and what MLflow knows."""
