@@ -10,7 +10,7 @@ import typer
 
 from components.command import EXIT_USER_ERROR
 from components.errors import PolyEpoError
-from flows.commands import models, objective, params, profile, ui
+from flows.commands import clusters, models, objective, params, profile, ui
 from flows.commands.compare import compare
 from flows.commands.evaluate import evaluate
 from flows.commands.plan import plan
@@ -41,6 +41,7 @@ app.add_typer(params.app, name="params")
 app.add_typer(profile.app, name="profile")
 app.add_typer(models.app, name="models")
 app.add_typer(objective.app, name="objective")
+app.add_typer(clusters.app, name="clusters")
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ worthless: the group is then degenerate and counted, never clustered by the half
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from components.records import DEGENERATE
@@ -16,7 +15,6 @@ __all__ = ["MAX_REPLY_CHARACTERS", "MalformedReplyError", "parse_reply"]
 
 MAX_REPLY_CHARACTERS = 1_000_000
 _MAX_DESCRIPTION = 120
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd]+")
 
 
 class MalformedReplyError(ValueError):
@@ -56,7 +54,8 @@ def _entry(entry: object, number: int, count: int) -> tuple[int, str]:
         raise MalformedReplyError(f"attempt {number} has no cluster from 1 to {count}, nor -1")
     if not isinstance(strategy, str):
         raise MalformedReplyError(f"attempt {number} has a description that is no text")
-    return cluster, " ".join(_UNPRINTABLE.sub(" ", strategy).split())[:_MAX_DESCRIPTION]
+    shown = "".join(character if character.isprintable() else " " for character in strategy[:_MAX_DESCRIPTION])
+    return cluster, " ".join(shown.split())
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
