@@ -119,10 +119,10 @@ def _report(found: Agreement, params: Params) -> dict[str, Any]:
 
 
 def _told(report: dict[str, Any], first: str, second: str) -> str:
-    index = report["adjusted_rand_index"]
+    value, low, high = (report["adjusted_rand_index"][name] for name in ("value", "low", "high"))
     return "\n".join(
         [
-            f"adjusted Rand index of {first} and {second}: {index['value']:.3f} [{index['low']:.3f}, {index['high']:.3f}] "
+            f"adjusted Rand index of {first} and {second}: {value:.3f} [{low:.3f}, {high:.3f}] "
             f"({report['confidence']:.0%} interval, {report['groups']} groups)",
             f"groups left out, with fewer than two completions that both cluster: {report['left_out']}",
             f"groups that both leave whole, or both split into single completions: {report['trivial']}",
