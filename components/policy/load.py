@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -88,10 +89,16 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
     return list(ids)
 
 
-def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
-    """Write model (safetensors) and tokenizer into an existing directory."""
+def save_policy(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    *,
+    weights: dict[str, Tensor] | None = None,
+) -> None:
+    """Write model (safetensors) and tokenizer into an existing directory; ``weights`` go before the model's own."""
     with writing_weights():
-        model.save_pretrained(directory)
+        model.save_pretrained(directory, state_dict=weights)
     tokenizer.save_pretrained(directory)
 
 

@@ -1,57 +1,75 @@
-"""The trainer's state on disk: optimizer moments as safetensors, never a pickle."""
+"""The trainer's state on disk: optimizer moments as safetensors, never a pickle.
+
+Together with the weights (the policy's own directory) this is all there is to it: the learning rate follows from the
+number of optimizer steps, the prompts and the random numbers of an iteration from the seed and its number.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from components.errors import PolyEpoError
-from components.policy.load import writing_weights
+from components.training.distributed import SINGLE, Ranks
+from components.training.shards import Shards, local_rows, save_shards
 
 __all__ = ["load_optimizer", "save_optimizer"]
 
-_FILE = "optimizer.safetensors"
+_NAME = "optimizer"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def save_optimizer(optimizer: torch.optim.Optimizer, model: PreTrainedModel, steps: int, directory: Path) -> None:
-    """Write AdamW's moments by parameter name, and the number of optimizer steps taken."""
+def save_optimizer(
+    optimizer: torch.optim.Optimizer, model: nn.Module, steps: int, directory: Path, ranks: Ranks = SINGLE
+) -> None:
+    """Write AdamW's moments by parameter name, and the number of optimizer steps taken; each process its rows."""
     tensors = {}
-    for name, parameter in model.named_parameters():
-        for moment in _MOMENTS:
-            state = optimizer.state.get(parameter)
-            if state:
-                tensors[f"{moment}.{name}"] = state[moment].contiguous()
-    with writing_weights():
-        save_file(tensors, directory / _FILE, metadata={"steps": str(steps)})
+    for name, parameter in _trained(model):
+        state = optimizer.state.get(parameter)
+        if state:
+            tensors.update({f"{moment}.{name}": state[moment] for moment in _MOMENTS})
+    save_shards(tensors, _NAME, directory, ranks, {"steps": str(steps)})
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, model: PreTrainedModel, directory: Path) -> int:
-    """Put the moments back into ``optimizer``; returns the number of optimizer steps taken.
+def load_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, directory: Path, ranks: Ranks = SINGLE) -> int:
+    """Put the moments back into ``optimizer``, whatever number of processes wrote them; returns the steps taken.
 
     Raises:
-        PolyEpoError: the state belongs to another model.
+        PolyEpoError: the state belongs to another model, or is not all there.
     """
-    with safe_open(directory / _FILE, framework="pt") as file:
-        steps = int(file.metadata()["steps"])
-        names = set(file.keys())
-        expected = {f"{moment}.{name}" for name, _ in model.named_parameters() for moment in _MOMENTS}
-        if names != expected and names:
+    with Shards(_NAME, directory) as shards:
+        steps = int(shards.metadata["steps"])
+        expected = {
+            f"{moment}.{name}": tuple(parameter.shape) for name, parameter in _trained(model) for moment in _MOMENTS
+        }
+        if not shards.shapes:
+            return steps
+        if shards.shapes != expected:
             raise PolyEpoError(
                 "the trainer's state belongs to another model",
                 where=str(directory),
-                value=sorted(names ^ expected)[:3],
+                value=sorted({name for name, _ in shards.shapes.items() ^ expected.items()})[:3],
                 remedy="remove the arm's directory in the workspace and run again",
             )
-        if not names:
-            return steps
-        for name, parameter in model.named_parameters():
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(steps)),
-                **{moment: file.get_tensor(f"{moment}.{name}").to(parameter.device) for moment in _MOMENTS},
-            }
+        for name, parameter in _trained(model):
+            moments = {moment: _read(shards, f"{moment}.{name}", parameter, ranks) for moment in _MOMENTS}
+            optimizer.state[parameter] = {"step": torch.tensor(float(steps), device=parameter.device), **moments}
     return steps
+
+
+def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def _read(shards: Shards, key: str, parameter: Tensor, ranks: Ranks) -> Tensor:
+    """The moment of ``parameter``, divided as it is."""
+    local, begin, _ = local_rows(parameter, ranks)
+    rows = shards.rows(key, begin, begin + len(local)).to(parameter.device)
+    if not isinstance(parameter, DTensor):
+        return rows
+    return DTensor.from_local(
+        rows, parameter.device_mesh, parameter.placements, shape=parameter.shape, stride=parameter.stride()
+    )

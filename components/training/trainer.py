@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from components.errors import PolyEpoError
 from components.policy.completions import CompletionBatch, completion_batch
 from components.policy.load import load_model, load_tokenizer, save_policy
 from components.training.batch import ScoredBatch
+from components.training.distributed import SINGLE, Forward, Ranks, as_tensor, divided, gathered, release
 from components.training.forward import TokenStatistics, check_plain_head, completion_logprobs, without_dropout
 from components.training.loss import LossInputs, policy_loss, token_weights
 from components.training.params import TrainingParams
@@ -36,18 +38,28 @@ class _Sums:
     entropy: float = 0.0
     grad_norms: list[float] = field(default_factory=list)
 
+    def over(self, ranks: Ranks) -> _Sums:
+        """The sums of all ranks; gradient norms are the same on each."""
+        own = [self.loss, self.tokens, self.clipped, self.capped, self.ratio, self.mismatch_kl, self.entropy]
+        loss, tokens, clipped, capped, *rest = ranks.sum(own)
+        return _Sums(loss, int(tokens), int(clipped), int(capped), *rest, grad_norms=self.grad_norms)
+
 
 class Trainer:
     """AdamW on the PPO-clip surrogate; stays warm between iterations.
 
     Weights are float32 masters; with ``dtype: bfloat16`` the forward pass runs under autocast on a GPU.
-    Deterministic on CPU for a fixed number of threads.
+    Deterministic on CPU for a fixed number of threads. As one of several ``ranks`` it holds a part of the weights and
+    computes a part of the micro-batches; every rank must make the same calls.
     """
 
-    def __init__(self, params: TrainingParams, *, max_new_tokens: int, device: str | None = None) -> None:
+    def __init__(
+        self, params: TrainingParams, *, max_new_tokens: int, device: str | None = None, ranks: Ranks = SINGLE
+    ) -> None:
         self._params = params
         self._max_length = max_new_tokens
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._ranks = ranks
+        self._device = ranks.device or torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.steps = 0
 
     def load(self, policy: Path, state: Path | None) -> None:
@@ -57,13 +69,17 @@ class Trainer:
             PolyEpoError: no model is there, its logits are not its head's, or the state belongs to another model.
         """
         params = self._params
-        self._model = load_model(policy, device=self._device).eval()
+        # Weights that are to be divided go to the device part by part.
+        self._model = load_model(policy, device=None if self._ranks.size > 1 else self._device).eval()
         check_plain_head(self._model, where=str(policy))
         if params.gradient_checkpointing:
             # Checkpointing works in training mode alone; dropout would make the log-probabilities differ from
             # the sampler's.
             without_dropout(self._model).train()
             self._model.gradient_checkpointing_enable({"use_reentrant": False})
+        self._forward = divided(
+            Forward(self._model, _statistics_of), self._ranks, mixed=self._params.dtype == "bfloat16"
+        )
         self._tokenizer = load_tokenizer(policy)
         self._optimizer = torch.optim.AdamW(
             self._model.parameters(),
@@ -72,15 +88,17 @@ class Trainer:
             weight_decay=params.weight_decay,
             fused=True,
         )
-        self.steps = 0 if state is None else load_optimizer(self._optimizer, self._model, state)
+        self.steps = 0 if state is None else load_optimizer(self._optimizer, self._model, state, self._ranks)
 
     def save_policy(self, directory: Path) -> None:
         """Write the weights and the tokenizer into an existing directory."""
-        save_policy(self._model, self._tokenizer, directory)
+        weights = gathered(self._model, self._ranks)
+        if self._ranks.is_first:
+            save_policy(self._model, self._tokenizer, directory, weights=weights)
 
     def save_state(self, directory: Path) -> None:
         """Write the optimizer's state into an existing directory."""
-        save_optimizer(self._optimizer, self._model, self.steps, directory)
+        save_optimizer(self._optimizer, self._model, self.steps, directory, self._ranks)
 
     def update(self, batch: ScoredBatch, *, minibatches: int) -> dict[str, float]:
         """One optimizer step per minibatch of whole prompts; returns the metrics of the iteration.
@@ -100,6 +118,7 @@ class Trainer:
         sums = _Sums()
         for part, kept, old_logprobs in zip(parts, trained, old, strict=True):
             self._step(part, kept, old_logprobs, sums)
+        sums = sums.over(self._ranks)
         tokens = max(sums.tokens, 1)
         return {
             "loss": sums.loss / minibatches,
@@ -134,7 +153,7 @@ class Trainer:
         # Activation checkpointing recomputes layers and cannot keep the prompts' cache.
         share = not self._params.gradient_checkpointing
         with self._autocast():
-            return completion_logprobs(self._model, batch, share_prompts=share)
+            return TokenStatistics(*self._forward(batch, share_prompts=share))
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self._params.dtype == "bfloat16":
@@ -143,14 +162,17 @@ class Trainer:
 
     @torch.no_grad()
     def _old_logprobs(self, batch: ScoredBatch) -> list[Tensor]:
-        return [self._statistics(padded).logprobs_V for _, padded in self._micro_batches(batch)]
+        own = self._ranks.own(list(self._micro_batches(batch)))
+        old = [self._statistics(padded).logprobs_V for (_, padded), _ in own]
+        release(self._forward)
+        return old
 
     def _step(self, part: ScoredBatch, kept: ScoredBatch, old: list[Tensor] | None, sums: _Sums) -> None:
         """One optimizer step over ``kept``; ``part`` (with the completions without signal) sets the normaliser."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self._optimizer.zero_grad(set_to_none=True)
-        for index, (rows, padded) in enumerate(self._micro_batches(kept)):
+        for index, ((rows, padded), counts) in enumerate(self._ranks.own(list(self._micro_batches(kept)))):
             statistics = self._statistics(padded)
             inputs = self._loss_inputs(rows, part, statistics.logprobs_V, None if old is None else old[index])
             outputs = policy_loss(
@@ -161,6 +183,9 @@ class Trainer:
             )
             if not torch.isfinite(outputs.loss):
                 raise self._not_finite("loss", rows)
+            if not counts:
+                (0.0 * outputs.loss).backward()
+                continue
             outputs.loss.backward()
             sums.loss += float(outputs.loss.detach())
             sums.tokens += rows.tokens
@@ -170,7 +195,7 @@ class Trainer:
             sums.mismatch_kl += float(outputs.mismatch_kl_sum)
             sums.entropy += float(statistics.entropy_V.sum())
         if len(kept):
-            norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._params.max_grad_norm)
+            norm = as_tensor(torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._params.max_grad_norm))
             if not torch.isfinite(norm):
                 raise self._not_finite("gradient", kept)
             sums.grad_norms.append(float(norm))
@@ -203,3 +228,8 @@ class Trainer:
             where=f"optimizer step {self.steps + 1}, problems {', '.join(problems[:3])}...",
             remedy="lower training.learning_rate; nothing of this update was kept",
         )
+
+
+def _statistics_of(model: PreTrainedModel, batch: CompletionBatch, *, share_prompts: bool) -> tuple[Tensor, Tensor]:
+    statistics = completion_logprobs(model, batch, share_prompts=share_prompts)
+    return statistics.logprobs_V, statistics.entropy_V
