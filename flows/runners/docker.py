@@ -74,11 +74,11 @@ class DockerRunner:
             if line != inside.OUT_OF_MEMORY:
                 on_line(line)
 
-        # `python` of the image, not the one of this process.
-        command = ["python" if word == sys.executable else word for word in argv]
+        # Python of the image, not the one of this process.
+        command = ["python3" if word == sys.executable else word for word in argv]
         options = [*self._options(stage, cwd, container), *_passed(env), "--env", f"POLY_EPO_IMAGE_DIGEST={image}"]
         code = stream(
-            ["docker", "run", *options, image, "python", "-I", "-S", _INSIDE, *command],
+            ["docker", "run", *options, image, "python3", "-I", "-S", _INSIDE, *command],
             cwd=cwd,
             env=env,
             on_line=keep,
