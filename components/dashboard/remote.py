@@ -52,6 +52,11 @@ class Known:
         found = (page.version for page in self.versions if policy and page.version.policy == policy)
         return [alias for version in found for alias in version.aliases]
 
+    def retrain_tags(self, run_id: str) -> dict[str, str]:
+        """Tags of the retrain that the MLflow run belongs to: code, data and flow run; empty when not known."""
+        parents = [run.parent for run in self.runs if run.run_id == run_id]
+        return next((run.tags for run in self.runs if run.run_id in parents), {})
+
     def address(self, run_id: str) -> str:
         """Where MLflow shows a run; "" when it is not known."""
         return run_address(self.uri, self.experiment, run_id) if run_id and self.experiment else ""

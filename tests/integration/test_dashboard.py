@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from components.dashboard.app import create_app
 from components.dashboard.site import Site
 from components.manifest import write_json
 from components.registry.store import CHAMPION, Models
-from components.tracking.client import connect
+from components.tracking.client import POLICY_TAG, connect
 from components.tracking.params import TrackingParams
+from tests.integration.mlflow_server import mlflow_server
 from tests.unit.dashboard.example import HOSTILE, make_iteration, make_workspace, write_params
 
 THREE = "/compare?run=one:base&run=one:grpo&run=one:poly_epo"
@@ -214,18 +216,33 @@ def test_mlflow_down_shows_a_banner_and_the_workspaces(tmp_path: Path) -> None:
     assert client.get("/models").status_code == 200
 
 
+@pytest.fixture(params=["sqlite", pytest.param("http", marks=[pytest.mark.services, pytest.mark.slow])])
+def tracking_uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database file, and a real MLflow server that is up."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'mlflow.db'}"
+        return
+    (tmp_path / "server").mkdir()
+    with mlflow_server(tmp_path / "server") as address:
+        yield address
+
+
 @pytest.fixture
-def tracked(tmp_path: Path) -> tuple[TestClient, dict[str, Any]]:
+def tracked(tmp_path: Path, tracking_uri: str) -> tuple[TestClient, dict[str, Any]]:
     """A project whose MLflow knows one run of nobody's workspace and a version with a card."""
     project = tmp_path / "project"
     project.mkdir()
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = tracking_uri
     write_params(project, ["grpo"], 5, 8, {"tracking": {"uri": uri}})
     make_workspace(tmp_path / "archive" / "one", iterations=2, arms=("poly_epo",))
     client = client_of(tmp_path)
     run = next(run for run in site_of(client).index.runs() if run.model == "poly_epo")
     store = connect(TrackingParams(uri=uri))
-    retrain = store.create_run("retrain x", {"poly_epo.kind": "retrain", "git_commit": "abcdef123456"}, 1000)
+    told = {"poly_epo.kind": "retrain", "git_commit": "abcdef123456", "flow_run_id": "0123-flow"}
+    retrain = store.create_run("retrain x", told, 1000)
+    here = store.create_run("arm poly_epo", {"poly_epo.kind": "arm", "mlflow.parentRunId": retrain}, 1500)
+    measured = {"poly_epo.kind": "evaluation", "mlflow.parentRunId": retrain, POLICY_TAG: run.policy}
+    store.create_run("evaluation poly_epo", measured, 1600)
     arm = store.create_run("arm far", {"poly_epo.kind": "arm", "mlflow.parentRunId": retrain}, 2000)
     store.client.create_registered_model("poly-epo")
     models = Models(store, "poly-epo")
@@ -234,7 +251,10 @@ def tracked(tmp_path: Path) -> tuple[TestClient, dict[str, Any]]:
         version, {"model_card.md": "# Card <script>alert(1)</script>", "lineage.json": '{"base": "b", "data": {}}'}
     )
     models.move(CHAMPION, version)
-    return client, {"arm": arm, "run": run.id}
+    state = tmp_path / "archive" / "one" / "prefect"
+    state.mkdir()
+    (state / "server.json").write_text('{"api_url": "http://127.0.0.1:4200/api"}')
+    return client, {"arm": arm, "here": here, "run": run.id}
 
 
 def test_registry_and_runs_that_only_mlflow_knows(tracked: tuple[TestClient, dict[str, Any]]) -> None:
@@ -246,6 +266,9 @@ def test_registry_and_runs_that_only_mlflow_knows(tracked: tuple[TestClient, dic
     assert f"mlflow-{names['arm'][:12]}:far" in table
     assert client.get(f"/runs/mlflow-{names['arm'][:12]}:far").status_code == 200
     assert client.get(f"/compare?run={names['run']}&run=mlflow-{names['arm'][:12]}:far").status_code == 200
+    page = client.get(f"/runs/{names['run']}").text
+    assert 'href="http://127.0.0.1:4200/runs/flow-run/0123-flow"' in page
+    assert names["here"] in page
     models = client.get("/models").text
     assert "poly-epo models rollback" in models
     assert 'href="/models/1"' in models

@@ -12,7 +12,6 @@ from components.dashboard.series import Training, read_training
 from components.dashboard.site import Site, run_label
 from components.dashboard.svg import Chart
 from components.errors import PolyEpoError
-from components.tracking.reading import TrackedRun
 
 __all__ = ["MOST_RUNS", "page"]
 
@@ -47,7 +46,7 @@ def page(site: Site, request: Request) -> Response:
         breadth=breadth,
         training=training,
         params=params_that_differ(chosen, site.documents),
-        tags={run.id: _tags(known.runs, run) for run in chosen},
+        tags={run.id: known.retrain_tags(run.mlflow) for run in chosen},
     )
 
 
@@ -73,9 +72,3 @@ def _metrics(site: Site, runs: list[Run]) -> dict[str, tuple[int, dict[str, obje
         except PolyEpoError:
             continue  # told among the run's problems
     return found
-
-
-def _tags(tracked: list[TrackedRun], run: Run) -> dict[str, str]:
-    """Code versions: the tags of the run's retrain in MLflow."""
-    parents = [entry.parent for entry in tracked if entry.run_id == run.mlflow]
-    return next((entry.tags for entry in tracked if entry.run_id in parents), {})

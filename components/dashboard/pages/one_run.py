@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,7 @@ def page(site: Site, request: Request) -> Response:
         gates=_gates(site, found),
         docs=data_docs_names(found),
         figures=figure_names(site, found),
-        prefect=_prefect(site, found),
+        prefect=_prefect(site, found, known.retrain_tags(found.mlflow)),
         aliases=known.aliases(found.policy),
         **_progress(site, found),
     )
@@ -162,12 +163,18 @@ def _gates(site: Site, run: Run) -> list[tuple[str, dict[str, Any]]]:
     return gates
 
 
-def _prefect(site: Site, run: Run) -> str:
-    """Address of Prefect's pages when a server of that checkout is noted; it may have ended since."""
+def _prefect(site: Site, run: Run, tags: Mapping[str, str]) -> str:
+    """Prefect's page of the run's retrain, or of all runs; "" when no server of that checkout is noted.
+
+    The server may have ended since.
+    """
     if run.source is None:
         return ""
     try:
-        api = site.documents.json(run.source.state / "prefect" / "server.json").get("api_url", "")
+        api = str(site.documents.json(run.source.state / "prefect" / "server.json").get("api_url", ""))
     except PolyEpoError:
         return ""
-    return str(api).removesuffix("/api") if str(api).startswith(("http://", "https://")) else ""
+    if not api.startswith(("http://", "https://")):
+        return ""
+    flow_run = tags.get("flow_run_id", "")
+    return f"{api.removesuffix('/api')}/runs" + (f"/flow-run/{flow_run}" if flow_run else "")
