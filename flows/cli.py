@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -21,6 +23,13 @@ from flows.commands.sweep import sweep
 
 __all__ = ["app", "main"]
 
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"poly-epo {version('poly-epo')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     help="Retrain a reasoning language model with Poly-EPO, and see whether it explores better than it did.",
     epilog="The same stages run without any server with `dvc repro`.",
@@ -29,6 +38,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
 app.command()(run)
 app.command()(serve)
 app.command()(sweep)
