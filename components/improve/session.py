@@ -73,7 +73,7 @@ class Session:
         workspace = ArmWorkspace(out, base, run)
         with _alone(out, state / "locks"):
             workspace.claim(settings.improve.iterations)
-            with ArmSteps(settings, workspace, problems, state / "data_docs") as steps:
+            with ArmSteps(settings, workspace, problems, state) as steps:
                 yield cls(settings, workspace, steps, state / "timings" / f"{arm}.jsonl")
 
     @property

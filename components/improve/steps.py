@@ -29,8 +29,7 @@ from components.records import (
 from components.rollout.engine import RolloutEngine, get_engine
 from components.scoring.scorer import Scorer
 from components.scoring.verification import Verification
-from components.training.batch import batch_from_table
-from components.training.trainer import Trainer
+from components.training.launch import TrainerLike, opened
 
 __all__ = ["ArmSteps"]
 
@@ -46,10 +45,11 @@ class ArmSteps:
             rollouts and weights included; what a run takes beyond them (manifests, tasks) is orchestration.
     """
 
-    def __init__(self, settings: ArmSettings, workspace: ArmWorkspace, problems: Path, docs: Path) -> None:
+    def __init__(self, settings: ArmSettings, workspace: ArmWorkspace, problems: Path, state: Path) -> None:
         self._settings = settings
         self._workspace = workspace
-        self._docs = docs
+        self._docs = state / "data_docs"
+        self._mailbox = state / "trainer" / settings.arm
         self._train = problems_from_table(read_records(problems / "train.parquet", PROBLEM))
         self._validation = problems_from_table(read_records(problems / "validation.parquet", PROBLEM))
         self._open = ExitStack()
@@ -118,11 +118,10 @@ class ArmSteps:
         """Update the policy on the scored rollouts; publishes policy, optimizer and metrics, in this order."""
         source = self._scored(iteration)
         with self._computing():
-            batch = batch_from_table(read_records(source, SCORED_ROLLOUT), where=str(source))
             trainer = self._trainer_at(iteration - 1)
             # Until all is published the warm trainer belongs to no version: after a fault it is loaded anew.
             self._trainer_version = None
-            metrics = trainer.update(batch, minibatches=self._settings.improve.minibatches)
+            metrics = trainer.update(source, minibatches=self._settings.improve.minibatches)
         policy, state = self._workspace.policy(iteration), self._workspace.trainer(iteration)
         expected = self._workspace.expected(Step(iteration, "update"))
         with publish(policy, fingerprint=expected) as directory, self._computing():
@@ -156,8 +155,14 @@ class ArmSteps:
         return get_engine(self._settings.rollout)
 
     @cached_property
-    def _trainer(self) -> Trainer:
-        return Trainer(self._settings.training, max_new_tokens=self._settings.rollout.max_new_tokens)
+    def _trainer(self) -> TrainerLike:
+        trainer = opened(
+            self._settings.training,
+            max_new_tokens=self._settings.rollout.max_new_tokens,
+            threads=self._settings.improve.threads,
+            mailbox=self._mailbox,
+        )
+        return self._open.enter_context(trainer)
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -173,7 +178,7 @@ class ArmSteps:
             self._engine_version = version
         return self._engine
 
-    def _trainer_at(self, version: int) -> Trainer:
+    def _trainer_at(self, version: int) -> TrainerLike:
         if self._trainer_version != version:
             self._trainer.load(self._workspace.policy(version), self._workspace.trainer(version) if version else None)
         return self._trainer

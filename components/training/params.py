@@ -14,7 +14,11 @@ LossAggregation = Literal["max_length", "own_length", "token"]
 
 
 class TrainingParams(Section):
-    """Section ``training`` of params.yaml; the paper's values are the defaults where it states them."""
+    """Section ``training`` of params.yaml; the paper's values are the defaults where it states them.
+
+    ``processes`` and ``launcher`` say where the work is done and are no part of a run's identity: a run may go on with
+    another number of processes (docs/scale.md).
+    """
 
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(0, ge=0)
@@ -29,3 +33,5 @@ class TrainingParams(Section):
     advantage_epsilon: float = Field(1e-8, ge=0)
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
+    processes: int = Field(1, ge=1, exclude=True)
+    launcher: Literal["local", "external"] = Field("local", exclude=True)

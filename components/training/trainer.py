@@ -41,8 +41,8 @@ class _Sums:
     def over(self, ranks: Ranks) -> _Sums:
         """The sums of all ranks; gradient norms are the same on each."""
         own = [self.loss, self.tokens, self.clipped, self.capped, self.ratio, self.mismatch_kl, self.entropy]
-        loss, tokens, clipped, capped, *rest = ranks.sum(own)
-        return _Sums(loss, int(tokens), int(clipped), int(capped), *rest, grad_norms=self.grad_norms)
+        loss, tokens, clipped, capped, ratio, mismatch_kl, entropy = ranks.sum(own)
+        return _Sums(loss, int(tokens), int(clipped), int(capped), ratio, mismatch_kl, entropy, self.grad_norms)
 
 
 class Trainer:
