@@ -12,8 +12,9 @@ import typer
 
 from components.command import EXIT_USER_ERROR
 from components.errors import PolyEpoError
-from flows.commands import clusters, models, objective, params, profile, ui
+from flows.commands import clusters, data, models, objective, params, profile, rollout_server, ui
 from flows.commands.compare import compare
+from flows.commands.deploy import deploy
 from flows.commands.evaluate import evaluate
 from flows.commands.plan import plan
 from flows.commands.prune import prune
@@ -51,16 +52,19 @@ def _options(
 
 app.command()(run)
 app.command()(serve)
+app.command()(deploy)
 app.command()(sweep)
 app.command()(plan)
 app.command()(evaluate)
 app.command()(compare)
 app.command(context_settings=models.PASS_ON)(prune)
+app.add_typer(data.app, name="data")
 app.add_typer(ui.app, name="ui")
 app.add_typer(params.app, name="params")
 app.add_typer(profile.app, name="profile")
 app.add_typer(models.app, name="models")
 app.add_typer(objective.app, name="objective")
+app.add_typer(rollout_server.app, name="rollout-server")
 app.add_typer(clusters.app, name="clusters")
 
 

@@ -1,6 +1,7 @@
-"""The scheduled `retrain`: prefect.yaml applied to a server, and a worker that runs what comes due.
+"""Everything a Prefect server must know of the project: work pools, deployments, GPU slots, automations; and workers.
 
-poly-epo serve          # the project's own server, its schedule and one process worker, until Ctrl-C
+poly-epo deploy         # on the server of PREFECT_API_URL; repeat it as you like
+poly-epo serve          # on the project's own server, with one process worker, until Ctrl-C
 """
 
 from __future__ import annotations
@@ -15,10 +16,24 @@ from components import process_guard
 from components.errors import PolyEpoError
 from flows.settings import prefect_client_env
 
-__all__ = ["DEPLOYMENT", "POOL", "apply_deployments", "prefect_command", "start_worker"]
+__all__ = [
+    "DEPLOYMENT",
+    "DOCKER_POOL",
+    "GPU_LIMIT",
+    "MANUAL",
+    "POOL",
+    "apply_deployments",
+    "prefect_command",
+    "start_worker",
+]
 
-POOL = "poly-epo"
-DEPLOYMENT = "retrain/nightly"
+POOL, DOCKER_POOL = "poly-epo", "poly-epo-docker"
+DEPLOYMENT = "renew/nightly"
+"""The scheduled retrain."""
+MANUAL = ("retrain/manual", "evaluate/manual", "promote/manual", "rollback/manual")
+"""Deployments without a schedule."""
+GPU_LIMIT = "poly-epo-gpus"
+"""The concurrency limit whose slots are the team's GPUs; runs wait for them when POLY_EPO_GPU_LIMIT names it."""
 
 
 def prefect_command(*arguments: str) -> list[str]:
@@ -26,15 +41,26 @@ def prefect_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
 
 
-def apply_deployments(root: Path, api_url: str) -> None:
-    """Make the work pool and the deployments of ``root``'s prefect.yaml on the server; repeat it as you like.
+def apply_deployments(root: Path, api_url: str, *, gpus: int = 1, webhook: str = "", docker: bool = False) -> None:
+    """Make or update all of it on the server; repeat it as you like.
+
+    Args:
+        root: the project; its prefect.yaml lists the deployments.
+        api_url: the Prefect server.
+        gpus: slots of the limit for stages that use a GPU.
+        webhook: address that failures and promotions are POSTed to; it goes into an encrypted block on the server
+            and nowhere else. Empty: nobody is told.
+        docker: also make the work pool whose flow runs are containers.
 
     Raises:
         PolyEpoError: Prefect refuses, with its last line.
     """
-    env = _environment(root, api_url)
+    env = _environment(root, api_url) | {"POLY_EPO_WEBHOOK_URL": webhook}
     _run(prefect_command("work-pool", "create", POOL, "--type", "process", "--overwrite"), root, env)
+    if docker:
+        _run(prefect_command("work-pool", "create", DOCKER_POOL, "--type", "docker", "--overwrite"), root, env)
     _run(prefect_command("deploy", "--all"), root, env)
+    _run([sys.executable, "-m", "flows.setup_server", "--gpus", str(gpus)], root, env)
 
 
 def start_worker(root: Path, api_url: str, *, run_once: bool = False) -> subprocess.Popen[bytes]:

@@ -33,6 +33,7 @@ def launch(root: Path, *, force: bool = False, runner: str = "", jobs: int | Non
     try:
         # Before Prefect is imported: it reads its settings then.
         os.environ.update(prefect_client_env(root, server.api_url))
+        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
         return _run(server, force=force, runner=runner, jobs=jobs)
     finally:
         server.stop()

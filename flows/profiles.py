@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from components.errors import PolyEpoError
 from components.params import Params, parse_params
 
-__all__ = ["apply_profile", "params_with_profile", "profile_names"]
+__all__ = ["apply_profile", "params_with_profile", "profile_names", "set_values"]
 
 
 def profile_names(directory: Path = Path("profiles")) -> list[str]:
@@ -31,8 +31,21 @@ def apply_profile(name: str, params: Path = Path("params.yaml"), directory: Path
         PolyEpoError: there is no such profile, or the result is not valid; ``params`` is then as it was.
     """
     before = params.read_text(encoding="utf-8")
-    after = _merged(name, before, params, directory)
-    parse_params(YAML(typ="safe").load(after), where=f"{params} with profile {name}")
+    return _replace(params, before, _merged(name, before, params, directory), f"{params} with profile {name}")
+
+
+def set_values(values: Mapping[str, Any], params: Path = Path("params.yaml")) -> bool:
+    """Put single values into the file ``params`` in the same way; whether that changed it.
+
+    Raises:
+        PolyEpoError: the result is not valid; ``params`` is then as it was.
+    """
+    before = params.read_text(encoding="utf-8")
+    return _replace(params, before, _with(before, params, lambda _: values), f"{params} with new values")
+
+
+def _replace(params: Path, before: str, after: str, where: str) -> bool:
+    parse_params(YAML(typ="safe").load(after), where=where)
     if YAML(typ="safe").load(before) == YAML(typ="safe").load(after):
         return False
     temporary = params.with_name(f".{params.name}.tmp")
@@ -57,11 +70,15 @@ def _merged(name: str, before: str, params: Path, directory: Path) -> str:
     if name not in profile_names(directory):
         known = ", ".join(profile_names(directory)) or "none"
         raise PolyEpoError("no such profile", where=str(directory), value=name, remedy=f"known: {known}")
+    return _with(before, params, lambda yaml: _load(yaml, path.read_text(encoding="utf-8"), path))
+
+
+def _with(before: str, params: Path, overlay: Callable[[YAML], Mapping[str, Any]]) -> str:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
-    document, overlay = _load(yaml, before, params), _load(yaml, path.read_text(encoding="utf-8"), path)
-    _merge(document, overlay)
+    document = _load(yaml, before, params)
+    _merge(document, overlay(yaml))
     buffer = io.StringIO()
     yaml.dump(document, buffer)
     return buffer.getvalue()

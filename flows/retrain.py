@@ -27,6 +27,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
 from components.params import load_params
+from flows.gpu import gpu_slot
 from flows.improve import IMPROVE_MODULE, STARTED, improve
 from flows.locking import exclusive
 from flows.progress import Reporter, current_reporter
@@ -58,13 +59,14 @@ class _Run:
 
 
 @flow(name="retrain", validate_parameters=False)
-def retrain(force: bool = False, runner: str = "", root: str = ".") -> dict[str, str]:
+def retrain(force: bool = False, runner: str = "", root: str = ".", only: list[str] | None = None) -> dict[str, str]:
     """Bring every stage of the project up to date.
 
     Args:
         force: run every stage, up to date or not.
         runner: where the work happens; by default POLY_EPO_RUNNER, else ``local``.
         root: the project's root; this process must be in it.
+        only: names of stages to bring up to date, with all that they read among them; None: every stage.
 
     Returns:
         Stage name -> how it ended.
@@ -74,10 +76,10 @@ def retrain(force: bool = False, runner: str = "", root: str = ".") -> dict[str,
         StageFailed: the first stage, in the order of the plan, that failed; its descendants were not run.
     """
     with exclusive(Path(root) / STATE / "locks" / "run.lock", "this project", wait_seconds=5.0):
-        return _retrain(force, runner, root)
+        return _retrain(force, runner, root, only)
 
 
-def _retrain(force: bool, runner: str, root: str) -> dict[str, str]:
+def _retrain(force: bool, runner: str, root: str, only: Sequence[str] | None) -> dict[str, str]:
     settings = FlowSettings.from_environment()
     project, reporter = Project(Path(root)), current_reporter()
     flow_run_id = _flow_run_id()
@@ -87,10 +89,11 @@ def _retrain(force: bool, runner: str, root: str) -> dict[str, str]:
     )
     pushing = Pushing(project, warn=lambda text: reporter.note(f"warning: {text}"))
     run = _Run(project, get_runner(runner or settings.runner), reporter, force, tracking.wake, pushing)
-    reporter.planned([stage.name for stage in project.plan()])
+    stages = [stage for stage in project.plan() if only is None or stage.name in only]
+    reporter.planned([stage.name for stage in stages])
     with ends_children():
         try:
-            states = _run_all(run, settings)
+            states = _run_all(run, stages, settings)
         finally:
             pushing.finish()
             tracking.finish()
@@ -101,10 +104,10 @@ def _retrain(force: bool, runner: str, root: str) -> dict[str, str]:
     return {name: state.name or "" for name, state in states.items()}
 
 
-def _run_all(run: _Run, settings: FlowSettings) -> dict[str, State[Any]]:
+def _run_all(run: _Run, stages: Sequence[StageInfo], settings: FlowSettings) -> dict[str, State[Any]]:
     futures: dict[str, PrefectFuture[Any]] = {}
-    run_stage = _stage_task(run)
-    for stage in run.project.plan():
+    run_stage = _stage_task(run, settings)
+    for stage in stages:
         stage_task = run_stage.with_options(
             name=stage.name,
             task_run_name=stage.name,
@@ -112,20 +115,21 @@ def _run_all(run: _Run, settings: FlowSettings) -> dict[str, State[Any]]:
             retry_delay_seconds=settings.retry_delay,
             retry_condition_fn=_was_killed,
         )
-        parents = [futures[parent] for parent in stage.parents]
+        parents = [futures[parent] for parent in stage.parents if parent in futures]
         futures[stage.name] = stage_task.submit(stage.name, return_state=False, wait_for=parents)
     for future in futures.values():
         future.wait()
     return {name: future.state for name, future in futures.items()}
 
 
-def _stage_task(run: _Run) -> Task[[str], State[None]]:
+def _stage_task(run: _Run, settings: FlowSettings) -> Task[[str], State[None]]:
     """The task that brings one stage up to date; Prefect handles the stage's name alone."""
     stages = {stage.name: stage for stage in run.project.plan()}
 
     @task(name="stage", cache_policy=NO_CACHE, persist_result=False)
     def run_stage(name: str) -> State[None]:
-        return _bring_up_to_date(run, stages[name])
+        with gpu_slot(settings, name):
+            return _bring_up_to_date(run, stages[name])
 
     return run_stage
 

@@ -1,7 +1,8 @@
 """Where and how the flows work: local state directories, retries, parallelism, Prefect's own settings.
 
 Parameters of the method live in params.yaml; what is set here changes no result, only where and when work is done.
-Each can be set by an environment variable: POLY_EPO_RETRIES, POLY_EPO_RETRY_DELAY, POLY_EPO_JOBS, POLY_EPO_RUNNER.
+Each can be set by an environment variable: POLY_EPO_RETRIES, POLY_EPO_RETRY_DELAY, POLY_EPO_JOBS, POLY_EPO_RUNNER,
+POLY_EPO_GPU_LIMIT.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from pathlib import Path
 
 from components.errors import PolyEpoError
 
-__all__ = ["STATE", "FlowSettings", "prefect_client_env", "prefect_server_env"]
+__all__ = ["HEARTBEAT_SECONDS", "STATE", "FlowSettings", "prefect_client_env", "prefect_server_env"]
 
 STATE = Path(".poly-epo")
 """Local state that is not versioned, below the project's root: Prefect's and MLflow's databases, logs, timings."""
+
+HEARTBEAT_SECONDS = 30
+"""Between two signs of life of a flow run; the least that Prefect allows."""
 
 # A server that one run needs: no schedules, workers or automations to look after.
 _UNUSED_SERVICES = (
@@ -41,12 +45,14 @@ class FlowSettings:
         retry_delay: seconds before such an attempt.
         jobs: stages that may run at the same time; by default one per CPU of this process.
         runner: where a stage's work happens (flows/runners).
+        gpu_limit: name of the Prefect concurrency limit whose slots are the GPUs; empty: no stage waits for one.
     """
 
     retries: int = 1
     retry_delay: float = 5.0
     jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     runner: str = "local"
+    gpu_limit: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> FlowSettings:
@@ -60,6 +66,7 @@ class FlowSettings:
             retry_delay=_number(environment, "POLY_EPO_RETRY_DELAY", cls.retry_delay),
             jobs=int(_number(environment, "POLY_EPO_JOBS", 0)) or cls().jobs,
             runner=environment.get("POLY_EPO_RUNNER", cls.runner),
+            gpu_limit=environment.get("POLY_EPO_GPU_LIMIT", cls.gpu_limit),
         )
 
 
@@ -85,6 +92,10 @@ def prefect_client_env(root: Path, api_url: str) -> dict[str, str]:
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "2.0",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+        # A server that is away for a minute is waited for: 2, 4, 8, ... 64 seconds.
+        "PREFECT_CLIENT_MAX_RETRIES": "6",
+        # What finds flow runs whose process has died (flows/automations.py).
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         **_no_telemetry(),
     }
 

@@ -89,6 +89,15 @@ class Project:
         """All stages in the order in which `dvc repro` would run them."""
         return list(self._plan)
 
+    def stale(self) -> list[str]:
+        """Names of the stages that are not up to date by themselves, in order; what follows from them is not listed."""
+        names = []
+        for info in self._plan:
+            with self._stage(info.name) as stage:
+                if stage.changed():
+                    names.append(info.name)
+        return names
+
     def begin(self, name: str, *, force: bool = False) -> Begin:
         """Make ``name`` ready to run, or find that it need not.
 

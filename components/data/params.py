@@ -64,11 +64,14 @@ class FileSource(Section):
     """A JSONL, Parquet or CSV file with columns prompt and answer.
 
     Optional columns: problem_id, domain, split (train, validation or test) and metadata (a JSON object).
-    ``domain`` is used for rows that name none.
+    ``domain`` is used for rows that name none. ``sha256`` pins the file's content: another one is refused until it is
+    pinned anew (`poly-epo data update`, or the scheduled retrain). It is no part of what is made: the digest that was
+    read is, pinned or not.
     """
 
     kind: Literal["file"]
     path: str = Field(min_length=1)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", exclude=True)
     domain: str = Field(default="math", min_length=1)
 
 
@@ -77,12 +80,14 @@ class HubSource(Section):
 
     ``files`` are glob patterns over the repository's paths; by default the Parquet files whose path names
     ``split``, or the JSON-lines files where there are none. Pin ``revision`` to a commit: a branch or tag moves.
-    ``instruction`` is added to every prompt on a line of its own.
+    ``instruction`` is added to every prompt on a line of its own. ``follow`` names a branch whose newest commit the
+    scheduled retrain takes as ``revision``.
     """
 
     kind: Literal["hub"]
     name: str = Field(min_length=1)
     revision: str = Field(min_length=1)
+    follow: str | None = Field(default=None, min_length=1, exclude=True)
     split: str = Field(default="train", min_length=1)
     files: list[str] = Field(default_factory=list)
     prompt_column: str = Field(default="prompt", min_length=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,7 +15,7 @@ from components.data.split import SplitProblems, split_candidates
 from components.manifest import fingerprint, is_published, publish
 from components.records import DEMONSTRATION, PROBLEM, Problem, problems_to_table, write_records
 
-__all__ = ["make_data"]
+__all__ = ["data_fingerprint", "make_data"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def make_data(params: DataParams, out: Path) -> None:
     """
     source = open_source(params.source)
     identity = source.identity()
-    digest = fingerprint("data", _FORMAT, params.model_dump(mode="json"), identity)
+    digest = data_fingerprint(params, identity)
     if is_published(out, digest):
         logger.info("data: up to date in %s", out)
         return
@@ -47,6 +48,11 @@ def make_data(params: DataParams, out: Path) -> None:
             write_records(directory / f"{name}.parquet", problems_to_table(problems), PROBLEM)
         write_records(directory / "demonstrations.parquet", demonstrations, DEMONSTRATION)
     logger.info("data: %s -> %s", ", ".join(f"{count} {name}" for name, count in _facts(split).items()), out)
+
+
+def data_fingerprint(params: DataParams, identity: dict[str, Any]) -> str:
+    """What the data of ``params``, read from a source of this ``identity``, are recognised by."""
+    return fingerprint("data", _FORMAT, params.model_dump(mode="json"), identity)
 
 
 def make_demonstrations(source: Source, train: list[Problem], params: DemonstrationParams, seed: int) -> pa.Table:

@@ -43,14 +43,15 @@ def make_base(params: PolicyParams, data: Path, out: Path) -> None:
     from components.policy.warm_start import encode_demonstrations, warm_start  # noqa: PLC0415
 
     compute_deterministically(params.threads)
-    pairs = _demonstrations(data) if params.warm_start is not None else []
+    warm = params.warm_start if params.champion is None else None
+    pairs = _demonstrations(data) if warm is not None else []
     texts = [text for pair in pairs for text in pair]
-    if isinstance(params.source, TinySource):
+    if isinstance(params.source, TinySource) and params.champion is None:
         texts += _prompts(data)
     model, tokenizer = open_source(params, texts)
     facts: dict[str, object] = {"parameters": sum(weight.numel() for weight in model.parameters())}
     log.info("base policy: %s, %s parameters", type(model).__name__, f"{facts['parameters']:,}")
-    if params.warm_start is not None:
+    if warm is not None:
         if not pairs:
             raise PolyEpoError(
                 "no demonstrations to warm-start on", where=str(data), remedy="set policy.warm_start to null"
@@ -58,7 +59,7 @@ def make_base(params: PolicyParams, data: Path, out: Path) -> None:
         facts["warm_start_loss"] = warm_start(
             model,
             encode_demonstrations(tokenizer, pairs),
-            params.warm_start,
+            warm,
             pad_id=int(tokenizer.pad_token_id),
             seed=params.seed,
         )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from components.params import Section
 
-__all__ = ["GgufSource", "HubSource", "PathSource", "PolicyParams", "TinySource", "WarmStart"]
+__all__ = ["CHAMPIONS", "GgufSource", "HubSource", "PathSource", "PolicyParams", "TinySource", "WarmStart"]
+
+
+CHAMPIONS = Path(".poly-epo/champions")
+"""Policies of the registry that are gone on from, each in a directory named by its digest."""
 
 
 class TinySource(Section):
@@ -54,9 +59,20 @@ class WarmStart(Section):
 
 
 class PolicyParams(Section):
-    """Section ``policy`` of params.yaml."""
+    """Section ``policy`` of params.yaml.
+
+    ``champion`` is the digest of a registered policy to go on from: ``source`` and ``warm_start`` then wait. Its files
+    are those that `poly-epo models fetch` puts below ``.poly-epo/champions``.
+    """
 
     source: Annotated[TinySource | PathSource | HubSource | GgufSource, Field(discriminator="kind")]
     warm_start: WarmStart | None = None
     seed: int = Field(0, ge=0)
     threads: int = Field(2, ge=1)
+    champion: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a champion, what a policy is made from is what it was before there was this key."""
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if name != "champion" or value is not None}

@@ -11,8 +11,9 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from components.errors import PolyEpoError
+from components.manifest import read_manifest
 from components.policy.load import load_model, load_tokenizer
-from components.policy.params import GgufSource, HubSource, PathSource, PolicyParams, TinySource
+from components.policy.params import CHAMPIONS, GgufSource, HubSource, PathSource, PolicyParams, TinySource
 from components.policy.tiny import build_tiny_model
 from components.policy.tokenizer import build_character_tokenizer
 
@@ -25,6 +26,9 @@ def open_source(params: PolicyParams, texts: Iterable[str]) -> tuple[PreTrainedM
     Raises:
         PolyEpoError: the model cannot be found or opened.
     """
+    if params.champion is not None:
+        directory = _champion(params.champion)
+        return load_model(directory), load_tokenizer(directory)
     source = params.source
     if isinstance(source, TinySource):
         tokenizer = build_character_tokenizer(texts)
@@ -37,6 +41,18 @@ def open_source(params: PolicyParams, texts: Iterable[str]) -> tuple[PreTrainedM
             load_tokenizer(source.name, revision=source.revision),
         )
     return _open_gguf(source)
+
+
+def _champion(digest: str) -> Path:
+    directory = CHAMPIONS / digest
+    manifest = read_manifest(directory, verify=True)
+    if manifest is None or manifest.digest != digest:
+        raise PolyEpoError(
+            "the champion to go on from is not here",
+            where=str(directory),
+            remedy=f"`poly-epo models fetch {digest[:12]} --out {directory}`, or remove policy.champion",
+        )
+    return directory
 
 
 def _open_gguf(source: GgufSource) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -17,7 +17,10 @@ from components.registry.evidence import Evidence, evidence_of
 from components.registry.gate import OtherSet
 from components.registry.params import GateMargins
 
-__all__ = ["challenger_sets", "kept_name", "with_incumbent"]
+__all__ = ["TEST_SET", "challenger_sets", "kept_name", "measured_on_test", "with_incumbent"]
+
+TEST_SET = "test"
+"""Set of the champion's evaluations on a test split that has changed since it was registered."""
 
 
 def challenger_sets(gate: GateMargins, sets: Path, policy: Path, digest: str, candidate: str) -> list[OtherSet]:
@@ -51,6 +54,12 @@ def with_incumbent(other: OtherSet, sets: Path, digest: str, kind: str, kept: Ma
     if kind == "base":
         return replace(other, missing=_missing("base policy", other.name, sets, "workspace/base", "base"))
     return replace(other, missing=_missing("champion", other.name, sets, "champion", "champion"))
+
+
+def measured_on_test(sets: Path) -> dict[str, Evidence]:
+    """Policy digest -> its evaluation below ``workspace/sets/test``: other models than this run's on its problems."""
+    found = [evidence_of(path.parent) for path in sorted((sets / TEST_SET).glob(f"*/{MANIFEST_NAME}"))]
+    return {evidence.policy: evidence for evidence in found}
 
 
 def kept_name(name: str) -> str:

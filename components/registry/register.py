@@ -17,12 +17,13 @@ from components.manifest import fingerprint, publish, read_manifest, write_json
 from components.params import Params
 from components.registry.aliases import open_registry
 from components.registry.card import CARD, model_card
+from components.registry.checks import same_problems
 from components.registry.document import decision_markdown
 from components.registry.evidence import Evidence, evidence_of, read_metrics
 from components.registry.gate import Bootstrap, Decision, OtherSet, decide
 from components.registry.judge import judge
 from components.registry.lineage import DVC_LOCK, LINEAGE, gather_lineage
-from components.registry.other_sets import challenger_sets, kept_name, with_incumbent
+from components.registry.other_sets import challenger_sets, kept_name, measured_on_test, with_incumbent
 from components.registry.params import RegistryParams
 from components.registry.show import SUMMARY_TAG, summary
 from components.registry.store import EVIDENCE, Models, Version
@@ -86,7 +87,7 @@ def register(
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked: the candidate and its evaluations, the base's, where sets lie, and the identity of it all."""
+    """What is asked: the candidate and its evaluations, the base's, others' on the same problems, and its identity."""
 
     candidate: str
     policy: Path
@@ -94,6 +95,7 @@ class _Request:
     evidence: Evidence
     base: Evidence
     other_sets: list[OtherSet]
+    on_test: dict[str, Evidence]
     sets: Path
     fingerprint: str
 
@@ -113,11 +115,17 @@ def _request(params: Params, evaluations: Path, policy: Path, candidate: str, se
     gate = params[RegistryParams].gate
     others = challenger_sets(gate, sets, policy, evidence.policy, candidate)
     against_base = [with_incumbent(other, sets, base.policy, "base", {}) for other in others]
+    on_test = {
+        digest: measured
+        for digest, measured in measured_on_test(sets).items()
+        if same_problems(evidence, measured).passed
+    }
     bootstrap = _bootstrap(params)
     settings = params[RegistryParams].model_dump(mode="json")
     seen = [e.to_json() for other in against_base for e in (other.challenger, other.incumbent) if e is not None]
+    seen += [measured.to_json() for measured in on_test.values()]
     identity = fingerprint(settings, evidence.to_json(), base.to_json(), seen, asdict(bootstrap))
-    return _Request(candidate, policy, evaluations / candidate, evidence, base, others, sets, identity)
+    return _Request(candidate, policy, evaluations / candidate, evidence, base, others, on_test, sets, identity)
 
 
 def _bootstrap(params: Params) -> Bootstrap:
@@ -129,7 +137,8 @@ def _compare(models: Models, champion: Version | None, request: _Request, params
     if champion is None:
         incumbent, kind, kept = request.base, "base", {}
     else:
-        incumbent, kind = models.evidence(champion), "champion"
+        # The test split may have changed since the champion was registered: an evaluation on this one then counts.
+        incumbent, kind = request.on_test.get(champion.policy) or models.evidence(champion), "champion"
         names = [kept_name(other.name) for other in request.other_sets]
         kept = {name: text for name in names if (text := models.kept(champion, name)) is not None}
     others = [with_incumbent(other, request.sets, incumbent.policy, kind, kept) for other in request.other_sets]

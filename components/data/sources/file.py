@@ -30,13 +30,26 @@ class FileProblems:
     def __init__(self, params: FileSource) -> None:
         self._path = Path(params.path)
         self._domain = params.domain
+        self._pinned = params.sha256
 
     def identity(self) -> dict[str, Any]:
-        """The file's digest: a changed file makes the data stage stale."""
+        """The file's digest: a changed file makes the data stage stale.
+
+        Raises:
+            PolyEpoError: there is no such file, or it is another than the one pinned.
+        """
         if not self._path.is_file():
             raise PolyEpoError("data file not found", where=str(self._path), remedy="mend data.source.path")
         with self._path.open("rb") as stream:
-            return {"input_sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if self._pinned not in (None, digest):
+            raise PolyEpoError(
+                "data file is not the one that is pinned",
+                where=str(self._path),
+                value=digest[:12],
+                remedy=f"`poly-epo data update` pins it in place of {str(self._pinned)[:12]}",
+            )
+        return {"input_sha256": digest}
 
     def candidates(self, seed: int) -> list[Candidate]:
         """Every row in the file's order.
