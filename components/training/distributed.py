@@ -147,11 +147,14 @@ def gathered(model: PreTrainedModel, ranks: Ranks) -> dict[str, Tensor] | None:
     """
     if ranks.mesh is None:
         return None
-    weights = {}
+    weights: dict[str, Tensor] = {}
+    names: dict[int, str] = {}
     for name, value in model.state_dict(keep_vars=True).items():
-        whole = as_tensor(value.detach())
+        # A tied weight stays one tensor under two names, or it would be stored twice.
+        known = names.setdefault(id(value), name)
+        whole = as_tensor(value.detach()) if known == name else None
         if ranks.is_first:
-            weights[name] = whole.cpu()
+            weights[name] = weights[known] if whole is None else whole.cpu()
     return weights
 
 
