@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run images repro test services test-services lint clean
+.PHONY: help setup lock run images stack stack-down repro test services test-services lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ run: setup ## run the pipeline: data, base policy, GRPO and Poly-EPO, evaluation
 
 images: setup ## build the container images of `make run RUNNER=docker` and of the team's stack
 	@docker/build.sh $(NAMES)
+
+stack: setup ## start the team's stack in containers: Postgres, S3, Prefect with a worker, MLflow with logins, dashboard
+	@docker/stack.sh up
+
+stack-down: ## end the team's stack; what it stores stays
+	@docker/stack.sh down
 
 repro: setup ## run the same stages with DVC alone, without any server
 	@dvc repro $(ARGS)

@@ -36,6 +36,7 @@ FROM ${BASE}
 RUN command -v git >/dev/null \
  || { apt-get update -q && apt-get install -y -q --no-install-recommends git && rm -rf /var/lib/apt/lists/*; }
 COPY --from=build /opt/venv /opt/venv
+COPY --chmod=644 docker/mlflow.sh docker/objects.py /opt/poly-epo/
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp DVC_NO_ANALYTICS=1 DO_NOT_TRACK=1 PYTHONUNBUFFERED=1
 # Not root, and no user of any host; the runner `docker` starts it as the owner of the project.
 USER 65534:65534
