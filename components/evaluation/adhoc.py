@@ -97,7 +97,7 @@ def make_plan(request: Request, params: Params, *, state: Path = STATE) -> Plan:
     rollout, scoring = params[RolloutParams], params[ScoringParams]
     try:
         if request.max_new_tokens is not None:
-            rollout = RolloutParams(**{**rollout.model_dump(), "max_new_tokens": request.max_new_tokens})
+            rollout = RolloutParams(**{**dict(rollout), "max_new_tokens": request.max_new_tokens})
         scoring = _scoring(scoring, request.verifier, domains)
         evaluation = _evaluation(params[EvaluationParams], request.samples, sorted(set(request.ks)))
     except ValidationError as error:

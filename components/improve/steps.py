@@ -12,6 +12,7 @@ from typing import Self
 import pyarrow.compute as pc
 
 from components.evaluation.measure import measure
+from components.improve.keeping import kept_versions
 from components.improve.prompts import prompt_rows
 from components.improve.settings import ArmSettings
 from components.improve.workspace import ArmWorkspace, Step, digest_of
@@ -33,7 +34,6 @@ from components.training.launch import TrainerLike, opened
 
 __all__ = ["ArmSteps"]
 
-_KEPT_VERSIONS = 2  # the newest policy, and the one before it, which the newest iteration was sampled from
 _TRAINING, _EVALUATION = 0, 1  # two streams of sampling seeds
 
 
@@ -126,12 +126,15 @@ class ArmSteps:
         expected = self._workspace.expected(Step(iteration, "update"))
         with publish(policy, fingerprint=expected) as directory, self._computing():
             trainer.save_policy(directory)
-        with publish(state, fingerprint=expected) as directory, self._computing():
+        # Where the data and every random number stand follows from these two.
+        position = {"iteration": iteration, "seed": self._settings.improve.seed}
+        with publish(state, fingerprint=expected, facts=position) as directory, self._computing():
             trainer.save_state(directory)
         with self._publish(Step(iteration, "update"), policy=digest_of(policy), trainer=digest_of(state)) as directory:
             write_json(directory / "metrics.json", metrics)
         self._trainer_version = iteration
-        self._workspace.prune(keep={iteration - kept for kept in range(_KEPT_VERSIONS)})
+        kept = kept_versions(self._workspace, self._settings.improve, iteration, finished=False)
+        self._workspace.prune(keep=kept)
         return metrics
 
     def evaluate(self, iteration: int) -> dict[str, float]:
@@ -152,7 +155,7 @@ class ArmSteps:
 
     @cached_property
     def _engine(self) -> RolloutEngine:
-        return get_engine(self._settings.rollout)
+        return get_engine(self._settings.rollout, state=self._docs.parent, owner=self._settings.arm)
 
     @cached_property
     def _trainer(self) -> TrainerLike:

@@ -28,9 +28,19 @@ class RolloutEngine(Protocol):
         """
 
 
-def get_engine(params: RolloutParams) -> RolloutEngine:
-    """The engine that ``params.engine`` names."""
+def get_engine(params: RolloutParams, *, state: Path = Path(".poly-epo"), owner: str = "evaluation") -> RolloutEngine:
+    """The engine that ``params.engine`` names.
+
+    Args:
+        params: section ``rollout``.
+        state: local state that is not versioned: groups that are finished while others are not, logs of servers.
+        owner: whose groups these are: after a kill, the same one finds them again.
+    """
     # Imported here: params and flows read this module without paying for torch.
+    if params.engine == "vllm":
+        from components.rollout.vllm_engine import VllmEngine  # noqa: PLC0415
+
+        return VllmEngine(params, state=state, owner=owner)
     from components.rollout.transformers_engine import TransformersEngine  # noqa: PLC0415
 
     return TransformersEngine(max_new_tokens=params.max_new_tokens, batch_size=params.batch_size)

@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_serializer, model_validator
 
 from components.params import Section
 
-__all__ = ["RolloutParams"]
+__all__ = ["RolloutParams", "VllmParams"]
+
+
+class VllmParams(Section):
+    """Section ``rollout.vllm``: which vLLM servers sample, and how.
+
+    Only ``dtype`` changes the distribution the completions come from; all the rest says where and how fast, is left
+    out of fingerprints, and may be changed between the parts of one run.
+
+    Attributes:
+        urls: servers that run already (``poly-epo rollout-server start``), each with its own copy of the policy; empty:
+            the process that samples starts its own and ends them.
+        servers: how many it starts then, one per GPU.
+        allow_remote: also talk to servers beyond loopback.
+        dtype: of weights and activations on the server.
+        max_in_flight: completions under way on one server; more wait in the queue.
+        attempts: how often a group is asked for that the server answers with a fault of its own.
+        start_limit_seconds: a server that starts must answer within this.
+        outage_limit_seconds: a server that does not answer is waited for this long.
+        request_limit_seconds: an answer that takes longer counts as lost.
+        kv_cache_gib: memory for the key-value cache of a server on CPU, GiB.
+        gpu_memory_share: share of a GPU's memory that a server takes.
+        arguments: further command-line arguments of ``vllm serve`` for servers started here.
+    """
+
+    urls: list[str] = Field(default_factory=list, exclude=True)
+    servers: int = Field(default=1, ge=1, exclude=True)
+    allow_remote: bool = Field(default=False, exclude=True)
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    max_in_flight: int = Field(default=256, ge=1, exclude=True)
+    attempts: int = Field(default=4, ge=1, exclude=True)
+    start_limit_seconds: float = Field(default=900.0, gt=0, exclude=True)
+    outage_limit_seconds: float = Field(default=600.0, gt=0, exclude=True)
+    request_limit_seconds: float = Field(default=3600.0, gt=0, exclude=True)
+    kv_cache_gib: int = Field(default=2, ge=1, exclude=True)
+    gpu_memory_share: float = Field(default=0.9, gt=0, le=1, exclude=True)
+    arguments: list[str] = Field(default_factory=list, exclude=True)
+
+    @model_validator(mode="after")
+    def _check_urls(self) -> VllmParams:
+        for url in self.urls:
+            _check_url(url, self.allow_remote)
+        return self
 
 
 class RolloutParams(Section):
@@ -18,6 +63,34 @@ class RolloutParams(Section):
     importance ratio of the update wrong, so these are not settings.
     """
 
-    engine: Literal["transformers"] = "transformers"
+    engine: Literal["transformers", "vllm"] = "transformers"
     max_new_tokens: int = Field(ge=1)
     batch_size: int = Field(256, ge=1)
+    vllm: VllmParams = VllmParams()
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: Callable[[RolloutParams], dict[str, Any]]) -> dict[str, Any]:
+        """What decides the completions: the settings of an engine that is not used have no part in it."""
+        values = handler(self)
+        if self.engine != "vllm":
+            values.pop("vllm", None)
+        return values
+
+
+def _check_url(url: str, allow_remote: bool) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no http(s) address, e.g. http://127.0.0.1:8100")
+    if parts.username or parts.password:
+        raise ValueError("an address holds no credentials: the key comes from POLY_EPO_ROLLOUT_API_KEY")
+    if parts.path.rstrip("/") or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} must end with host and port: the paths below it are vLLM's own")
+    if not allow_remote and not _is_loopback(parts.hostname):
+        raise ValueError(f"{url!r} is not on this machine; set rollout.vllm.allow_remote in a network you trust")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,137 @@
+"""The one adapter to vLLM's control routes, which change between releases: written for 0.32.
+
+A policy is put into a running server in few calls: pause (requests under way end first), reload the weights from the
+policy's directory, drop the prefix cache (its keys and values are the old policy's), name the weights, resume. The
+*label* that names them lives in the engine's own memory: a server that was started again says ``default``, one whose
+loading failed ``loading``. Labels are never used twice, so a server that says ours has held our weights, and no
+others, since we put them there.
+
+The routes exist only with VLLM_SERVER_DEV_MODE=1 and let whoever reaches them change the model: loopback, or a
+network that is trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import PolyEpoError
+from components.rollout.http import API_KEY, Connection, Malformed, Refused
+from components.rollout.vllm_environment import check_version
+
+__all__ = ["SERVED_NAME", "Policy", "ServerFacts", "architecture", "current_label", "inspect", "put_policy"]
+
+SERVED_NAME = "policy"
+"""The name under which our servers serve the policy, whatever its version."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a server is to sample with.
+
+    Attributes:
+        directory: safetensors, configuration and tokenizer; the server opens it under the same path.
+        version: the policy's version in its run.
+    """
+
+    directory: Path
+    version: int
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What a server says about itself.
+
+    Attributes:
+        model: the name to ask for.
+        max_tokens: the longest prompt and completion together, in tokens.
+        root: the directory of the model it was started with, as the server sees it.
+    """
+
+    model: str
+    max_tokens: int
+    root: Path
+
+
+def inspect(connection: Connection) -> ServerFacts:
+    """Check that the server is a vLLM of the release we speak to, and serves one model.
+
+    Raises:
+        PolyEpoError: another release, another kind of server, a key it does not accept, no control routes.
+        Unreachable: it does not answer.
+    """
+    try:
+        check_version(str(connection.get("/version")["version"]), connection.url)
+        served = connection.get("/v1/models")["data"]
+        base = [entry for entry in served if entry.get("parent") is None]
+        facts = ServerFacts(str(base[0]["id"]), int(base[0]["max_model_len"]), Path(str(base[0]["root"])))
+        current_label(connection)
+    except Refused as error:
+        raise _refused(error, connection.url) from error
+    except (Malformed, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise PolyEpoError(
+            "this is no vLLM server", where=connection.url, remedy="mend rollout.vllm.urls, or leave it empty"
+        ) from error
+    return facts
+
+
+def put_policy(connection: Connection, policy: Policy) -> str:
+    """Load ``policy`` into the running server, in place.
+
+    Returns:
+        The label that names its weights from now on.
+
+    Raises:
+        PolyEpoError: the server cannot load it, or does not confirm it.
+        Unreachable: it went away.
+    """
+    label = f"{policy.version}-{secrets.token_hex(8)}"
+    directory = str(policy.directory.absolute())
+    try:
+        connection.post("/pause?mode=wait")
+        try:
+            connection.post("/update_weight_version", {"new_version": f"loading {label}"})
+            connection.post("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": directory}})
+            connection.post("/reset_prefix_cache")
+            connection.post("/update_weight_version", {"new_version": label})
+        finally:
+            connection.post("/resume")
+    except Refused as error:
+        raise PolyEpoError(
+            f"the server could not load the policy: {error.said or error.status}",
+            where=f"{connection.url}, {directory}",
+            remedy="it must see this path and have been started with a model of the same shape; its log says more",
+        ) from error
+    confirmed = current_label(connection)
+    if confirmed != label:
+        raise PolyEpoError(
+            f"the server says it holds weights {confirmed!r} after loading version {policy.version}",
+            where=connection.url,
+            remedy="another run uses this server: give each its own, or run both in one project, where they take turns",
+        )
+    return label
+
+
+def current_label(connection: Connection) -> str:
+    """The label of the weights that the server holds; ``default`` when none was put into it."""
+    return str(connection.get("/weight_info")["weight_version"])
+
+
+def architecture(directory: Path) -> dict[str, object]:
+    """The model's configuration, less what does not matter: equal for two models whose weights are interchangeable."""
+    document = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    return {key: value for key, value in document.items() if key not in ("transformers_version", "_name_or_path")}
+
+
+def _refused(error: Refused, url: str) -> PolyEpoError:
+    if error.status in (401, 403):
+        return PolyEpoError("the server does not accept the API key", where=url, remedy=f"set {API_KEY}")
+    if error.status == 404:
+        return PolyEpoError(
+            "the server lacks vLLM's control routes",
+            where=url,
+            remedy="start it with `poly-epo rollout-server start`, or with VLLM_SERVER_DEV_MODE=1 in its environment",
+        )
+    return PolyEpoError(f"the server answered {error}", where=url, remedy="its log says why")
