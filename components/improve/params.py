@@ -27,6 +27,8 @@ class ImproveParams(Section):
         threads: torch threads of one arm; arms run side by side.
         evaluate_every: iterations between evaluations on the validation split (0 and the last are always among them).
         evaluation_samples: completions per validation problem.
+        keep_last: newest policies that stay with their trainer's state when the run has ended.
+        keep_best: a metric of the validation split, e.g. ``pass@8``: the best policy by it stays too; null: none.
     """
 
     arms: Annotated[list[str], Field(min_length=1)]
@@ -38,6 +40,8 @@ class ImproveParams(Section):
     threads: int = Field(1, ge=1)
     evaluate_every: int = Field(10, ge=1)
     evaluation_samples: int = Field(32, ge=1)
+    keep_last: int = Field(1, ge=1, exclude=True)
+    keep_best: str | None = Field(None, min_length=1, exclude=True)
 
 
 class ArmParams(Section):

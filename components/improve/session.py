@@ -24,11 +24,12 @@ from typing import Self
 
 from components.errors import PolyEpoError
 from components.improve.history import write_history
+from components.improve.keeping import best_version, kept_versions
 from components.improve.plan import all_steps
 from components.improve.settings import ArmSettings
 from components.improve.steps import ArmSteps
 from components.improve.workspace import ArmWorkspace, Step, digest_of
-from components.manifest import MANIFEST_NAME, fingerprint, is_published, publish
+from components.manifest import MANIFEST_NAME, fingerprint, is_published, publish, write_json
 from components.params import Params
 
 __all__ = ["Session"]
@@ -120,7 +121,10 @@ class Session:
                 without_manifest = shutil.ignore_patterns(MANIFEST_NAME)
                 shutil.copytree(policy, directory, ignore=without_manifest, copy_function=os.link, dirs_exist_ok=True)
         write_history(self._workspace, last)
-        self._workspace.prune(keep={last})
+        best = best_version(self._workspace, self._settings.improve, last)
+        if best is not None:
+            write_json(self._workspace.root / "best.json", vars(best))
+        self._workspace.prune(keep=kept_versions(self._workspace, self._settings.improve, last, finished=True))
 
     def _record_timing(self, step: Step, seconds: float, computed: float, metrics: dict[str, float]) -> None:
         timing: dict[str, object] = {"iteration": step.iteration, "step": step.name, "seconds": seconds}
