@@ -37,7 +37,7 @@ class EmbeddingParams(Section):
     """
 
     model: str = ""
-    distance: float = Field(default=0.25, gt=0.0, le=2.0)
+    distance: float = Field(default=0.1, gt=0.0, le=2.0)
 
 
 class ScoringParams(Section):

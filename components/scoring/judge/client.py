@@ -21,6 +21,7 @@ import httpx
 
 from components.errors import PolyEpoError
 from components.scoring.judge.params import JudgeParams, is_loopback_host
+from components.scoring.judge.reply import MalformedReplyError
 
 __all__ = ["KEY_VARIABLE", "ChatClient", "NoReplyError", "QuestionTooLongError"]
 
@@ -99,9 +100,10 @@ class ChatClient:
             )
 
     def complete(self, body: dict[str, Any]) -> object:
-        """The content of the first choice; None where the server gave none, or cut it off.
+        """The content of the first choice; None where the server gave none.
 
         Raises:
+            MalformedReplyError: the reply was cut off.
             QuestionTooLongError, NoReplyError: see the module.
             PolyEpoError: no such model or path, or the key is refused.
         """
@@ -173,12 +175,15 @@ def _read(response: httpx.Response, deadline: float) -> bytes:
 
 
 def _content(document: object) -> object:
-    """choices[0].message.content of a chat completion that ended by itself."""
+    """choices[0].message.content of a chat completion that ended by itself; None where there is none."""
     try:
         choice = document["choices"][0]  # type: ignore[index]
-        return None if choice.get("finish_reason") == "length" else choice["message"]["content"]
+        reason, content = choice.get("finish_reason"), choice["message"]["content"]
     except (KeyError, IndexError, TypeError, AttributeError):
         return None
+    if reason == "length":
+        raise MalformedReplyError("the reply was cut off at its token limit")
+    return content
 
 
 def _pause(retry_after: str) -> float:

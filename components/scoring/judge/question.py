@@ -8,6 +8,7 @@ talk the judge into can at worst be a clustering in range: numbers and clusters 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ DESCRIPTION_PATTERN = "^[A-Za-z0-9 ,.;:()+*/=_-]{1,120}$"
 """Descriptions are plain and short: no quote or backslash that a constrained decoder could leave unescaped, and no
 class or escape that some servers' grammars do not know."""
 
-_REPLY_TOKENS = 80  # reserved per completion for its number, description and cluster
+_REPLY_BYTES = 160  # reserved per completion for its number, its description at its longest, and its cluster
 _RUBRIC_BYTES_PER_TOKEN = 3.0  # plain English is nearer to 4 and more
 _FENCE_BYTES = 64
 _LEAST_BYTES = 120  # of a completion that was shortened
@@ -60,8 +61,9 @@ def ask(problem: str, completions: Sequence[str], params: JudgeParams, *, room: 
         params: section ``scoring.judge``.
         room: share of the estimated room that texts may take; below 1 after a server found a question too long.
     """
-    reply_tokens = _REPLY_TOKENS * (len(completions) + 1)
-    free = params.context_tokens - reply_tokens - len(RUBRIC.encode()) / _RUBRIC_BYTES_PER_TOKEN
+    reply_tokens = math.ceil(_REPLY_BYTES / params.bytes_per_token) * (len(completions) + 1)
+    rubric_tokens = len(RUBRIC.encode()) / max(_RUBRIC_BYTES_PER_TOKEN, params.bytes_per_token)
+    free = params.context_tokens - reply_tokens - rubric_tokens
     budget = int(room * free * params.bytes_per_token) - _FENCE_BYTES * (2 * len(completions) + 4)
     problem, defused = defuse(problem), [defuse(completion) for completion in completions]
     problem_limit = int(_PROBLEM_SHARE * budget)
