@@ -15,6 +15,7 @@ from components.errors import PolyEpoError
 from flows.commands import clusters, data, models, objective, params, profile, rollout_server, ui
 from flows.commands.compare import compare
 from flows.commands.deploy import deploy
+from flows.commands.doctor import doctor
 from flows.commands.evaluate import evaluate
 from flows.commands.plan import plan
 from flows.commands.prune import prune
@@ -53,6 +54,7 @@ def _options(
 app.command()(run)
 app.command()(serve)
 app.command()(deploy)
+app.command()(doctor)
 app.command()(sweep)
 app.command()(plan)
 app.command()(evaluate)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["PlainReporter", "Reporter", "RichReporter", "current_reporter", "reporting"]
+__all__ = ["FLOW_RUN_ID", "JsonReporter", "PlainReporter", "Reporter", "RichReporter", "current_reporter", "reporting"]
+
+
+FLOW_RUN_ID = "POLY_EPO_FLOW_RUN_ID"
+"""Environment variable of a run and of its stages: the id of the Prefect flow run, for logs."""
 
 
 class Reporter(Protocol):
@@ -66,6 +73,43 @@ class PlainReporter:
     def _write(self, text: str) -> None:
         self._out.write(f"[{time.monotonic() - self._start:6.1f}s] {text}\n")
         self._out.flush()
+
+
+class JsonReporter:
+    """One JSON object per line, for a collector of logs: time (UTC), flow run, event, stage, text."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out if out is not None else sys.stdout
+        self._lock = threading.Lock()
+
+    def note(self, text: str) -> None:
+        """See :class:`Reporter`."""
+        self._write("note", "", text)
+
+    def planned(self, stages: Sequence[str]) -> None:
+        """See :class:`Reporter`."""
+        self._write("planned", "", ", ".join(stages))
+
+    def started(self, stage: str) -> None:
+        """See :class:`Reporter`."""
+        self._write("started", stage, "")
+
+    def line(self, stage: str, text: str) -> None:
+        """See :class:`Reporter`."""
+        if text.strip():
+            self._write("line", stage, text.rstrip())
+
+    def ended(self, stage: str, outcome: str) -> None:
+        """See :class:`Reporter`."""
+        self._write("ended", stage, outcome)
+
+    def _write(self, event: str, stage: str, text: str) -> None:
+        facts = {"flow_run_id": os.environ.get(FLOW_RUN_ID, ""), "event": event, "stage": stage, "text": text}
+        # ASCII: whatever a model wrote, a line stays one line.
+        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}, ensure_ascii=True)
+        with self._lock:
+            self._out.write(f"{line}\n")
+            self._out.flush()
 
 
 @dataclass
@@ -141,18 +185,25 @@ _current: Reporter | None = None
 
 
 def current_reporter() -> Reporter:
-    """The reporter of this process: the one `reporting` set, else plain lines on standard output."""
-    return _current if _current is not None else PlainReporter()
+    """The reporter of this process: the one `reporting` set, else lines on standard output."""
+    return _current if _current is not None else _line_reporter()
+
+
+def _line_reporter() -> Reporter:
+    return JsonReporter() if os.environ.get("POLY_EPO_LOG_FORMAT") == "json" else PlainReporter()
 
 
 @contextmanager
 def reporting() -> Iterator[Reporter]:
-    """Set this process's reporter while the block runs: a live table when standard output is a terminal."""
+    """Set this process's reporter while the block runs: a live table when standard output is a terminal.
+
+    Elsewhere one line per event; a JSON object when POLY_EPO_LOG_FORMAT is ``json``.
+    """
     global _current  # noqa: PLW0603
     previous = _current
     try:
-        if not sys.stdout.isatty():
-            _current = PlainReporter()
+        if not sys.stdout.isatty() or os.environ.get("POLY_EPO_LOG_FORMAT") == "json":
+            _current = _line_reporter()
             yield _current
             return
         from rich.live import Live  # noqa: PLC0415

@@ -30,13 +30,13 @@ from components.params import load_params
 from flows.gpu import gpu_slot
 from flows.improve import IMPROVE_MODULE, STARTED, improve
 from flows.locking import exclusive
-from flows.progress import Reporter, current_reporter
+from flows.progress import FLOW_RUN_ID, Reporter, current_reporter
 from flows.push import Pushing
 from flows.runners.base import Runner, StageFailed, StageKilled, error_line, get_runner
 from flows.runners.process import Interrupted, ends_children
 from flows.settings import STATE, FlowSettings
 from flows.stages import Begin, Project, StageInfo
-from flows.summary import write_seconds
+from flows.summary import record_run, write_seconds
 from flows.sync import TrackingSync, sync_once
 
 __all__ = ["SKIPPED", "retrain"]
@@ -83,6 +83,7 @@ def _retrain(force: bool, runner: str, root: str, only: Sequence[str] | None) ->
     settings = FlowSettings.from_environment()
     project, reporter = Project(Path(root)), current_reporter()
     flow_run_id = _flow_run_id()
+    os.environ[FLOW_RUN_ID] = flow_run_id
     tracking = TrackingSync(
         lambda: sync_once(load_params(project.root / "params.yaml"), project.root, {"flow_run_id": flow_run_id}),
         warn=lambda text: reporter.note(f"warning: {text}"),
@@ -98,6 +99,7 @@ def _retrain(force: bool, runner: str, root: str, only: Sequence[str] | None) ->
             pushing.finish()
             tracking.finish()
             write_seconds(project.root, run.seconds)
+    record_run(project.root, flow_run_id, tracking.address, {name: state.name or "" for name, state in states.items()})
     for state in states.values():
         if state.is_failed() or state.is_crashed():
             state.result()  # raises the stage's own error
@@ -171,6 +173,9 @@ def _run_command(run: _Run, stage: StageInfo, command: str) -> None:
         run.reporter.line(stage.name, line)
 
     log = run.project.root / STATE / "logs" / f"{stage.name.replace('@', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"--- flow run {os.environ.get(FLOW_RUN_ID, '')}: {command}\n")
     code = run.runner.run(
         _argv(stage, command), cwd=stage.directory, env=_stage_env(run, stage), on_line=on_line, log=log
     )

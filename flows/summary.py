@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from flows.settings import STATE
 from flows.tables import print_document
 
-__all__ = ["orchestration_shares", "print_summary", "write_seconds"]
+__all__ = ["orchestration_shares", "print_summary", "record_run", "write_seconds"]
 
 
 def write_seconds(root: Path, seconds: Mapping[str, float]) -> None:
@@ -21,6 +22,16 @@ def write_seconds(root: Path, seconds: Mapping[str, float]) -> None:
     path = _seconds_file(root)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**_read(path), **seconds}, indent=2) + "\n", encoding="utf-8")
+
+
+def record_run(root: Path, flow_run_id: str, address: str, outcomes: Mapping[str, str]) -> None:
+    """Add one line to .poly-epo/runs.jsonl: the flow run, where MLflow shows it, and how every stage ended."""
+    path = root / STATE / "runs.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = {"flow_run_id": flow_run_id, "ended": ended, "mlflow": address, "stages": dict(outcomes)}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(facts) + "\n")
 
 
 def orchestration_shares(root: Path) -> dict[str, float]:

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from components.dashboard.access import Access, Guard
+from components.dashboard.metrics import Metrics
 from components.dashboard.pages import compare, files, models, one_run, rollouts, runs
 from components.dashboard.site import Site
 
@@ -44,14 +45,15 @@ def create_app(project: Path, roots: Sequence[Path] = (), access: Access | None 
     """
     access = access or Access()
     access.check()
-    site = Site(project, roots)
+    site, metrics = Site(project, roots), Metrics()
     app = FastAPI(title="poly-epo", lifespan=_warming(site), docs_url=None, redoc_url=None, openapi_url=None)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     for path, page in _PAGES.items():
-        app.add_api_route(path, _answer(site, page), methods=["GET", "HEAD"], response_model=None)
+        app.add_api_route(path, _answer(site, metrics, path, page), methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/", _home, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/health", _health, methods=["GET", "HEAD"], response_model=None)
+    app.add_api_route("/metrics", metrics.answer, methods=["GET", "HEAD"], response_model=None)
     app.add_exception_handler(HTTPException, _not_found(site))
     return Guard(app, access)
 
@@ -65,10 +67,11 @@ def _warming(site: Site) -> Callable[[FastAPI], AbstractAsyncContextManager[None
     return lifespan
 
 
-def _answer(site: Site, page: _Page) -> Callable[[Request], Response]:
+def _answer(site: Site, metrics: Metrics, path: str, page: _Page) -> Callable[[Request], Response]:
     # A plain function: pages read files, so they work in the thread pool.
     def answer(request: Request) -> Response:
-        return page(site, request)
+        with metrics.timed(path):
+            return page(site, request)
 
     return answer
 

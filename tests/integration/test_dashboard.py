@@ -286,3 +286,12 @@ def test_asking_creates_nothing(tmp_path: Path) -> None:
     for address in ("/runs", "/models", "/compare"):
         client.get(address)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_prometheus_finds_requests_by_page(client: TestClient) -> None:
+    client.get("/runs")
+    client.get("/runs")
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert 'poly_epo_dashboard_request_seconds_count{page="/runs"} 2.0' in answer.text
+    assert "process_resident_memory_bytes" in answer.text

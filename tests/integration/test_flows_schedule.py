@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows.deployments import DEPLOYMENT, apply_deployments, start_worker
+from flows.deployments import DEPLOYMENT, GPU_LIMIT, MANUAL, apply_deployments, start_worker
 from flows.server import PrefectServer
 from tests.unit.flows.toy import REPOSITORY, calls, make_project
 
@@ -43,7 +43,7 @@ def call(api_url: str, path: str, body: dict[str, Any] | None = None) -> Any:
         return json.load(answer)
 
 
-def test_a_worker_runs_the_scheduled_retrain(served: tuple[Path, str]) -> None:
+def test_everything_is_applied_once_and_a_worker_runs_a_retrain(served: tuple[Path, str]) -> None:
     root, api_url = served
     apply_deployments(root, api_url)
     apply_deployments(root, api_url)  # again: nothing is doubled
@@ -51,7 +51,12 @@ def test_a_worker_runs_the_scheduled_retrain(served: tuple[Path, str]) -> None:
     assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["0 3 * * *"]
     assert deployment["global_concurrency_limit"]["limit"] == 1
 
-    flow_run = call(api_url, f"deployments/{deployment['id']}/create_flow_run", {})
+    assert call(api_url, f"v2/concurrency_limits/{GPU_LIMIT}")["limit"] == 1
+    names = [automation["name"] for automation in call(api_url, "automations/filter", {})]
+    assert names == ["poly-epo: crashed runs"]
+
+    manual = call(api_url, f"deployments/name/{MANUAL[0]}")
+    flow_run = call(api_url, f"deployments/{manual['id']}/create_flow_run", {})
     worker = start_worker(root, api_url)
     try:
         deadline = time.monotonic() + 180

@@ -37,7 +37,12 @@ evaluation:
   distinct_samples: 32
   bootstrap_draws: 100
 registry:
-  gate: {margins: {1: -1.0, 8: -1.0, 32: -1.0}, distinct_floor: 0.0, min_problems: 10, min_samples: 4, max_unverified: 1.0}
+  gate:
+    margins: {1: -1.0, 8: -1.0, 32: -1.0}
+    distinct_floor: 0.0
+    min_problems: 10
+    min_samples: 4
+    max_unverified: 1.0
 """
 """The whole pipeline at a size that shows only that it works; its gate lets everything pass."""
 

@@ -1,0 +1,1 @@
+"""Faults of real parts at random points of real runs: `make chaos`."""

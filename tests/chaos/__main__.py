@@ -1,0 +1,167 @@
+"""Strike real runs at random points and see whether anything is lost.
+
+    python -m tests.chaos [--tries 2] [--seed 0] [--fault "kill -9 flow"] [--outage 60]
+
+A try: `poly-epo run` on Prefect, MLflow, Postgres and S3 starts; when a random number of directories is published,
+and a random moment later, the fault strikes and is mended. A run that ends with an error is started again with the same
+command, three times at most. Then: the final policies' bytes are those of an undisturbed run, every iteration is there
+and no step was done twice, MLflow holds every metric of the undisturbed run once, DVC's remote misses nothing.
+Exit code 1 when any of it fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.faults import FAULTS, small_disk
+from tests.chaos.world import ARMS, ITERATIONS, Project, World, world
+
+RUN_SECONDS = 600
+ATTEMPTS = 3
+
+
+@dataclass
+class Row:
+    """What became of one fault."""
+
+    tried: int = 0
+    by_itself: int = 0
+    by_command: int = 0
+    lost: list[str] = field(default_factory=list)
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An undisturbed run: its project, how much it published."""
+
+    project: Project
+    published: int
+    seconds: float
+
+
+def main() -> int:
+    options = _options()
+    directory = Path(tempfile.mkdtemp(prefix="chaos-"))
+    print(f"seed {options.seed}, {options.tries} tries of each, below {directory}", flush=True)
+    rows = {name: Row() for name in options.fault or FAULTS}
+    try:
+        with world(directory) as made:
+            reference = _undisturbed(made, directory / "reference")
+            print(f"undisturbed: {reference.seconds:.0f} s, {reference.published} directories published", flush=True)
+            for number in range(options.tries):
+                for name, row in rows.items():
+                    draw = random.Random(f"{options.seed} {name} {number}")
+                    _try(made, reference, name, row, draw, f"{list(FAULTS).index(name)}-{number}", options.outage)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    print(_table(rows))
+    return 1 if any(row.lost for row in rows.values()) else 0
+
+
+def _try(made: World, reference: Reference, name: str, row: Row, draw: random.Random, key: str, outage: float) -> None:
+    after, delay = draw.randint(1, reference.published - 2), draw.uniform(0, 1)
+    began = time.monotonic()
+    with contextlib.ExitStack() as ending:
+        root = made.directory / f"try-{key}"
+        if name == "disk full":
+            try:
+                ending.enter_context(small_disk(root))
+            except PermissionError as error:
+                row.skipped = str(error)
+                return
+        project = made.project(f"chaos-{key}", root)
+        row.tried += 1
+        attempts = _struck(made, project, name, after, delay, outage)
+        faults = _compare(project, reference.project) if attempts else ["it does not run any more"]
+    shutil.rmtree(root, ignore_errors=True)
+    if faults:
+        row.lost += [f"after {after} + {delay:.2f} s: {fault}" for fault in faults]
+    elif attempts == 1:
+        row.by_itself += 1
+    else:
+        row.by_command += 1
+    outcome = "; ".join(faults) or ("by itself" if attempts == 1 else f"by the same command, {attempts} runs in all")
+    seconds = time.monotonic() - began
+    print(f"{name}: after {after} published + {delay:.2f} s: {outcome} ({seconds:.0f} s)", flush=True)
+
+
+def _struck(made: World, project: Project, name: str, after: int, delay: float, outage: float) -> int:
+    """Run, strike, run again while it fails; the number of runs it took, 0 when three did not do."""
+    run = project.start()
+    while run.poll() is None and project.published() < after:
+        time.sleep(0.01)
+    time.sleep(delay)
+    FAULTS[name](made, project, run, outage)
+    for attempt in range(1, ATTEMPTS + 1):
+        if _ended(run) == 0:
+            return attempt
+        run = project.start()
+    return ATTEMPTS + 1 if _ended(run) == 0 else 0
+
+
+def _ended(run: subprocess.Popen[bytes]) -> int:
+    try:
+        return run.wait(RUN_SECONDS)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        return run.wait()
+
+
+def _compare(project: Project, reference: Project) -> list[str]:
+    """What differs from the undisturbed run, in words."""
+    faults = []
+    if project.policies() != reference.policies():
+        faults.append("another final policy")
+    if project.iterations() != {arm: list(range(1, ITERATIONS + 1)) for arm in ARMS}:
+        faults.append(f"iterations {project.iterations()}")
+    twice = [step for step, count in project.steps().items() if count > 1]
+    if twice:
+        faults.append(f"done twice: {twice}")
+    (metrics, doubles), (expected, _) = project.metrics(), reference.metrics()
+    if metrics != expected:
+        faults.append(f"{len(set(expected) - set(metrics))} metrics lost, {len(set(metrics) - set(expected))} too many")
+    if doubles:
+        faults.append(f"{doubles} metrics twice in MLflow")
+    if project.unpushed():
+        faults.append(f"not pushed: {', '.join(project.unpushed())}")
+    return faults
+
+
+def _undisturbed(made: World, root: Path) -> Reference:
+    project = made.project("reference", root)
+    began = time.monotonic()
+    if _ended(project.start()):
+        sys.exit((root / "killed.log").read_text()[-3000:])
+    return Reference(project, project.published(), time.monotonic() - began)
+
+
+def _table(rows: dict[str, Row]) -> str:
+    lines = ["", "| fault | tried | recovered by itself | by the same command | lost |", "|---|---:|---:|---:|---:|"]
+    for name, row in rows.items():
+        lost = f"not tried: {row.skipped}" if row.skipped else str(row.tried - row.by_itself - row.by_command)
+        lines.append(f"| {name} | {row.tried} | {row.by_itself} | {row.by_command} | {lost} |")
+    return "\n".join([*lines, *(f"{name}: {lost}" for name, row in rows.items() for lost in row.lost)])
+
+
+def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Faults at random points of real runs.")
+    parser.add_argument("--tries", type=int, default=2, help="tries of each fault")
+    parser.add_argument("--seed", type=int, default=0, help="of the random points")
+    parser.add_argument("--outage", type=float, default=60.0, help="seconds that a network stays cut")
+    parser.add_argument("--fault", action="append", choices=list(FAULTS), help="only this one; repeatable")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

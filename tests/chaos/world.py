@@ -1,0 +1,124 @@
+"""The servers with a network that can be cut, and small projects that use them: one for every try."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.profiles import set_values
+from tests.e2e.conftest import ROOT, Checkout
+from tests.integration.backends.conftest import PROFILE, files_below
+from tests.services.proxy import Proxy
+from tests.services.stack import Stack, running
+
+ARMS = ("grpo", "poly_epo")
+ITERATIONS = 3
+
+
+@dataclass
+class World:
+    """What every try shares."""
+
+    directory: Path
+    stack: Stack
+    mlflow: Proxy
+    s3: Proxy
+    template: Path = field(init=False)
+
+    def environment(self) -> dict[str, str]:
+        """The stack's, by way of the proxies."""
+        mlflow, s3 = f"http://127.0.0.1:{self.mlflow.port}", f"http://127.0.0.1:{self.s3.port}"
+        through = {"MLFLOW_TRACKING_URI": mlflow}
+        through |= dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL"), s3)
+        return self.stack.environment() | through | {"OMP_NUM_THREADS": "1", "POLY_EPO_RETRY_DELAY": "1"}
+
+    def project(self, name: str, root: Path) -> Project:
+        """A fresh project at ``root`` with MLflow experiment, model and DVC remote of its own."""
+        shutil.copytree(self.template, root, dirs_exist_ok=True)
+        set_values({"tracking": {"experiment": name}, "registry": {"model": name}}, root / "params.yaml")
+        checkout = Checkout(root, extra=self.environment())
+        checkout.run("dvc", "remote", "add", "-d", "team", f"s3://dvc-remote/{name}")
+        return Project(name, checkout, self.stack)
+
+
+@dataclass(frozen=True)
+class Project:
+    """One project, and what is to be looked at when its run has ended."""
+
+    name: str
+    checkout: Checkout
+    stack: Stack
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """`poly-epo run` in the background; its output goes to killed.log."""
+        return self.checkout.start("poly-epo", "run")
+
+    def published(self) -> int:
+        """Directories that the run has published so far."""
+        return sum(1 for _ in (self.checkout.root / "workspace").rglob("manifest.json"))
+
+    def policies(self) -> dict[str, Mapping[str, bytes]]:
+        """The final policies' files."""
+        return {arm: files_below(self.checkout.root / f"workspace/improve/{arm}/final") for arm in ARMS}
+
+    def steps(self) -> Counter[tuple[str, int, str]]:
+        """How often each step of each arm was done to its end."""
+        done: Counter[tuple[str, int, str]] = Counter()
+        for arm in ARMS:
+            for line in (self.checkout.root / f".poly-epo/timings/{arm}.jsonl").read_text().splitlines():
+                entry = json.loads(line)
+                done[arm, entry["iteration"], entry["step"]] += 1
+        return done
+
+    def iterations(self) -> dict[str, list[int]]:
+        """The iterations in each arm's history."""
+        found = {}
+        for arm in ARMS:
+            history = json.loads((self.checkout.root / f"workspace/improve/{arm}/history.json").read_text())
+            found[arm] = [row["iteration"] for row in history["iterations"]]
+        return found
+
+    def metrics(self) -> tuple[list[str], int]:
+        """What MLflow's database holds: "run name|key|step" sorted without timings, and the number of double rows."""
+        sql = (
+            "select t.value, m.key, m.step from metrics m join runs r using (run_uuid) "
+            "join tags t on t.run_uuid = r.run_uuid and t.key = 'mlflow.runName' "
+            "join experiments e using (experiment_id) "
+            f"where e.name = '{self.name}' and m.key not like 'timing/%'"
+        )
+        rows = self.stack.postgres.query("mlflow", sql).splitlines()
+        return sorted(set(rows)), len(rows) - len(set(rows))
+
+    def unpushed(self) -> list[str]:
+        """Stages that DVC's remote still misses."""
+        path = self.checkout.root / ".poly-epo/push/pending.json"
+        return [str(name) for name in json.loads(path.read_text())] if path.exists() else []
+
+
+@contextmanager
+def world(directory: Path) -> Iterator[World]:
+    """Servers, proxies and the project that tries are copies of."""
+    with ExitStack() as ending:
+        stack = ending.enter_context(running(directory / "servers"))
+        proxies = [ending.enter_context(Proxy(port)) for port in (stack.mlflow.port, stack.s3.port)]
+        made = World(directory, stack, *proxies)
+        made.template = _template(directory / "template")
+        yield made
+
+
+def _template(root: Path) -> Path:
+    """The project as it is committed, small."""
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(root)], check=True)
+    checkout = Checkout(root)
+    (root / "dvc.lock").unlink(missing_ok=True)
+    (root / "profiles" / "smallest.yaml").write_text(PROFILE)
+    for profile in ("quick", "smallest"):
+        checkout.run("poly-epo", "profile", "apply", profile)
+    set_values({"improve": {"iterations": ITERATIONS}}, root / "params.yaml")
+    return root

@@ -1,0 +1,52 @@
+"""Prefect's API as a person with curl uses it."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from typing import Any
+
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+class PrefectApi:
+    """Requests to the server at ``url``."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def get(self, path: str) -> Any:
+        return self._ask(path, None)
+
+    def post(self, path: str, body: object) -> Any:
+        return self._ask(path, body)
+
+    def patch(self, path: str, body: object) -> None:
+        self._ask(path, body, "PATCH")
+
+    def runs(self, flow: str) -> list[dict[str, Any]]:
+        """The flow's runs, oldest first, those that have begun or ended."""
+        query = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"}
+        return [run for run in self.post("flow_runs/filter", query) if run["start_time"]]
+
+    def wait(self, run_id: str, limit_seconds: float) -> dict[str, Any]:
+        """The flow run once it has ended."""
+        deadline = time.monotonic() + limit_seconds
+        while (run := self.get(f"flow_runs/{run_id}"))["state"]["type"] not in ENDED:
+            assert time.monotonic() < deadline, run["state"]
+            time.sleep(1)
+        return run
+
+    def start(self, deployment: str, parameters: dict[str, Any] | None = None) -> str:
+        """Id of a new flow run of the deployment."""
+        found = self.get(f"deployments/name/{deployment}")
+        return str(self.post(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters or {}})["id"])
+
+    def _ask(self, path: str, body: object, method: str | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self._url}/{path}", data=data, method=method)
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
