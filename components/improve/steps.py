@@ -183,7 +183,8 @@ class ArmSteps:
 
     def _trainer_at(self, version: int) -> TrainerLike:
         if self._trainer_version != version:
-            self._trainer.load(self._workspace.policy(version), self._workspace.trainer(version) if version else None)
+            state = self._workspace.trainer(version) if version else None
+            self._trainer.load(self._workspace.policy(version), state, base=self._workspace.policy(0))
         return self._trainer
 
     def _rollouts(self, iteration: int) -> Path:

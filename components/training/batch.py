@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.errors import PolyEpoError
+from components.records import FinishReason
 
 __all__ = ["ScoredBatch", "batch_from_table"]
 
@@ -24,6 +25,8 @@ class ScoredBatch:
         prompt_ids, completion_ids: token ids, one list per completion.
         rollout_logprobs: one float32 array per completion, one value per completion token, nats.
         advantages_B: (B,) float64.
+        sample_index: (B,) which completion of its problem each one is.
+        truncated_B: (B,) bool, true where the completion was cut off at the maximum length.
     """
 
     problem_ids: list[str]
@@ -31,6 +34,8 @@ class ScoredBatch:
     completion_ids: list[list[int]]
     rollout_logprobs: list[npt.NDArray[np.float32]]
     advantages_B: npt.NDArray[np.float64]
+    sample_index: list[int]
+    truncated_B: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.problem_ids)
@@ -48,6 +53,8 @@ class ScoredBatch:
             [self.completion_ids[row] for row in rows],
             [self.rollout_logprobs[row] for row in rows],
             self.advantages_B[np.asarray(rows, dtype=np.int64)],
+            [self.sample_index[row] for row in rows],
+            self.truncated_B[np.asarray(rows, dtype=np.int64)],
         )
 
     def minibatches(self, count: int) -> Iterator[ScoredBatch]:
@@ -70,7 +77,8 @@ def batch_from_table(table: pa.Table, *, where: str) -> ScoredBatch:
     completion_ids = [row.tolist() for row in _split(table["completion_ids"])]
     logprobs = [row.astype(np.float32) for row in _split(table["rollout_logprobs"])]
     advantages = table["marginal_advantage"].to_numpy()
-    samples = table["sample_index"].to_numpy()
+    samples: list[int] = table["sample_index"].to_pylist()
+    truncated = np.array([reason == FinishReason.LENGTH for reason in table["finish_reason"].to_pylist()], dtype=bool)
     for row, (ids, values) in enumerate(zip(completion_ids, logprobs, strict=True)):
         fault = _fault(ids, values, float(advantages[row]))
         if fault:
@@ -79,7 +87,15 @@ def batch_from_table(table: pa.Table, *, where: str) -> ScoredBatch:
                 where=f"{where}, problem {problem_ids[row]!r}, sample {samples[row]}",
                 remedy="the rollouts of this iteration are damaged: remove its directory and run again",
             )
-    return ScoredBatch(problem_ids, prompt_ids, completion_ids, logprobs, np.asarray(advantages, dtype=np.float64))
+    return ScoredBatch(
+        problem_ids,
+        prompt_ids,
+        completion_ids,
+        logprobs,
+        np.asarray(advantages, dtype=np.float64),
+        samples,
+        truncated,
+    )
 
 
 def _split(column: pa.ChunkedArray) -> list[npt.NDArray[np.generic]]:

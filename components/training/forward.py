@@ -1,6 +1,8 @@
 """One forward pass: log-probabilities and entropy of the completion tokens alone.
 
-The language-model head runs on completion positions only; prompt and padding positions make no logits.
+Completions run packed into one row, each prompt once for all its completions, nothing padded. Where an architecture
+does not let attention be told where a sequence begins (a check at loading shows it), whole sequences run padded.
+The language-model head runs on completion positions only; prompt positions make no logits.
 """
 
 from __future__ import annotations
@@ -13,27 +15,60 @@ from transformers import PreTrainedModel
 
 from components.errors import PolyEpoError
 from components.policy.completions import CompletionBatch, hidden_before_completions
+from components.training.attention import ATTENTION, Layouts
+from components.training.head import token_statistics
+from components.training.packing import PackedBatch, pack
 
-__all__ = ["TokenStatistics", "check_plain_head", "completion_logprobs", "without_dropout"]
+__all__ = ["TokenStatistics", "check_plain_head", "completion_logprobs", "set_packed_attention", "without_dropout"]
+
+_RTOL, _ATOL = 1e-3, 1e-4
 
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Per completion token, flat over the micro-batch's V tokens: log-probability (with gradient) and entropy, nats."""
+    """Per completion token, flat over the micro-batch's V tokens: log-probability and entropy, nats; (V,) float32."""
 
     logprobs_V: Tensor
     entropy_V: Tensor
 
 
-def completion_logprobs(model: PreTrainedModel, batch: CompletionBatch, *, share_prompts: bool) -> TokenStatistics:
-    """Log-probability of every completion token given what precedes it, at temperature 1."""
-    hidden_BCD = hidden_before_completions(model, batch, share_prompts=share_prompts)
-    logits_VK = model.get_output_embeddings()(hidden_BCD[batch.completion_mask_BC]).float()
-    log_softmax_VK = torch.log_softmax(logits_VK, dim=-1)
-    logprobs_V = log_softmax_VK.gather(1, batch.targets_V[:, None])[:, 0]
-    with torch.no_grad():
-        entropy_V = -(log_softmax_VK.exp() * log_softmax_VK).sum(dim=-1)
-    return TokenStatistics(logprobs_V, entropy_V)
+def completion_logprobs(model: PreTrainedModel, batch: PackedBatch | CompletionBatch) -> TokenStatistics:
+    """Statistics of every completion token given what precedes it, at temperature 1; both carry the gradient.
+
+    A PackedBatch needs a model for which set_packed_attention said yes.
+    """
+    if isinstance(batch, PackedBatch):
+        hidden_VD = _packed_hidden(model, batch)[batch.source_V]
+    else:
+        hidden_VD = hidden_before_completions(model, batch, share_prompts=False)[batch.completion_mask_BC]
+    head = model.get_output_embeddings()
+    return TokenStatistics(*token_statistics(hidden_VD, head.weight, getattr(head, "bias", None), batch.targets_V))
+
+
+@torch.no_grad()
+def set_packed_attention(model: PreTrainedModel) -> bool:
+    """Let ``model`` run packed rows; False, and the model as it was, where its values would not be the same."""
+    if getattr(model.config, "attention_chunk_size", None):
+        # Chunked attention is a matter of its mask alone, which packed rows do not have.
+        return False
+    before = model.config._attn_implementation
+    device = next(model.parameters()).device
+    sequences = [[0, 1, 1, 0, 1], [0, 1, 0], [0, 1, 1, 1]]
+    expected = [
+        model.base_model(input_ids=torch.tensor([ids], device=device), use_cache=False).last_hidden_state[0, 1:-1]
+        for ids in sequences
+    ]
+    batch = pack([ids[:2] for ids in sequences], [ids[2:] for ids in sequences], device=device)
+    model.set_attn_implementation(ATTENTION)
+    try:
+        actual_VD = _packed_hidden(model, batch)[batch.source_V]
+        same = torch.allclose(actual_VD, torch.cat(expected), rtol=_RTOL, atol=_ATOL)
+    except TypeError:
+        # A layer that does not know the argument cannot keep sequences apart.
+        same = False
+    if not same:
+        model.set_attn_implementation(before)
+    return same
 
 
 @torch.no_grad()
@@ -49,7 +84,7 @@ def check_plain_head(model: PreTrainedModel, *, where: str) -> None:
     hidden_BTD = model.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state
     head_BTK = model.get_output_embeddings()(hidden_BTD)
     logits_BTK = model(input_ids=ids_BT, use_cache=False).logits
-    if not torch.allclose(head_BTK, logits_BTK, rtol=1e-3, atol=1e-4):
+    if not torch.allclose(head_BTK, logits_BTK, rtol=_RTOL, atol=_ATOL):
         raise PolyEpoError(
             f"{type(model).__name__} changes its logits after the head",
             where=where,
@@ -65,3 +100,13 @@ def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
         elif isinstance(getattr(module, "attention_dropout", None), float):
             setattr(module, "attention_dropout", 0.0)  # noqa: B010  (torch types it as a tensor)
     return model
+
+
+def _packed_hidden(model: PreTrainedModel, batch: PackedBatch) -> Tensor:
+    hidden_1TD: Tensor = model.base_model(
+        input_ids=batch.ids_1T,
+        position_ids=batch.positions_1T,
+        use_cache=False,
+        layouts=Layouts(batch.segments, batch.ids_1T.device),
+    ).last_hidden_state
+    return hidden_1TD[0]

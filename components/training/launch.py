@@ -33,8 +33,8 @@ _STOP_SECONDS = 20.0
 class TrainerLike(Protocol):
     """What the loop asks of a trainer; see Trainer."""
 
-    def load(self, policy: Path, state: Path | None) -> None:
-        """Load the weights of ``policy`` and the optimizer's ``state`` that belongs to them."""
+    def load(self, policy: Path, state: Path | None, *, base: Path | None = None) -> None:
+        """Load the weights of ``policy`` and the optimizer's ``state`` that belongs to them; ``base``: version 0."""
 
     def update(self, scored: Path, *, minibatches: int) -> dict[str, float]:
         """Update on the scored rollouts in the file ``scored``; the metrics of the iteration."""
@@ -94,12 +94,13 @@ class _Processes:
         self._directory = mailbox
         self._lost = False
 
-    def load(self, policy: Path, state: Path | None) -> None:
+    def load(self, policy: Path, state: Path | None, *, base: Path | None = None) -> None:
         self._ask(
             "load",
             params=self._params.model_dump(mode="json"),
             policy=str(policy),
             state=str(state) if state else None,
+            base=str(base) if base else None,
             **self._options,
         )
 
@@ -114,10 +115,10 @@ class _Processes:
 
     def stop(self) -> None:
         """End the processes: by request, and where they do not answer by signal."""
+        if self._number and not self._lost:
+            self._mailbox.send(self._request("stop"))
         if self._process is None:
             return
-        if not self._lost:
-            self._mailbox.send(self._request("stop"))
         try:
             self._process.wait(0.0 if self._lost else _STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -161,14 +162,17 @@ class _Processes:
         if self._process is not None and not ended:
             return
         faults = self._mailbox.faults()
-        if faults:
+        if faults or ended:
             self._lost = True
-            fault = faults[0]
-            raise PolyEpoError(fault["what"], where=fault["where"], value=fault["value"], remedy=fault["remedy"])
-        if ended:
-            self._lost = True
-            raise PolyEpoError(
-                "a process of the trainer was lost; nothing of this update was kept",
-                where=str(self._log),
-                remedy="read the log there (out of memory? a lost GPU?), then run the same command again: it resumes",
-            )
+            raise self._fault(faults)
+
+    def _fault(self, faults: list[dict[str, Any]]) -> PolyEpoError:
+        """What a rank said was wrong; else that one is gone, which the others noticed by its silence."""
+        for fault in faults:
+            if fault:
+                return PolyEpoError(fault["what"], where=fault["where"], value=fault["value"], remedy=fault["remedy"])
+        return PolyEpoError(
+            "a process of the trainer was lost; nothing of this update was kept",
+            where=str(self._log),
+            remedy="read the log there (out of memory? a lost GPU?), then run the same command again: it resumes",
+        )

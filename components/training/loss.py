@@ -5,9 +5,10 @@ advantage; everything here is the standard update. Token-level arrays are flat: 
 completions of a micro-batch, one after the other, so no padding enters any sum.
 
     loss = - sum_v weight_v * importance_v * min(ratio_v A_v, clip(ratio_v, 1 - low, 1 + high) A_v)
+           + kl_coefficient * sum_v weight_v * k3_v  -  entropy_coefficient * sum_v weight_v * entropy_v
 
-``weight_v`` carries the normaliser of the whole optimizer step, not of the micro-batch: adding up the losses
-of any split of the step into micro-batches gives the same gradient.
+The last two terms are off in the paper and by default. ``weight_v`` carries the normaliser of the whole optimizer
+step, not of the micro-batch: adding up the losses of any split of the step into micro-batches gives the same gradient.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class LossInputs:
         rollout_logprobs_V: the same as the sampler reported it.
         advantages_V: the advantage of the token's completion.
         weights_V: see token_weights.
+        entropy_V: entropy of the trained policy's distribution at each token; carries the gradient.
+        reference_logprobs_V: log-probability of each token under the reference policy; None without a KL term.
     """
 
     logprobs_V: Tensor
@@ -39,17 +42,25 @@ class LossInputs:
     rollout_logprobs_V: Tensor
     advantages_V: Tensor
     weights_V: Tensor
+    entropy_V: Tensor
+    reference_logprobs_V: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class LossOutputs:
-    """The loss (scalar, carries the gradient) and sums over tokens from which a step's metrics are made."""
+    """The loss (scalar, carries the gradient) and sums over tokens from which a step's metrics are made.
+
+    ``loss_V`` is each token's part of the loss, without gradient.
+    """
 
     loss: Tensor
+    loss_V: Tensor
     clipped_tokens: Tensor
     ratio_sum: Tensor
     mismatch_kl_sum: Tensor
     capped_tokens: Tensor
+    reference_kl_sum: Tensor
+    entropy_sum: Tensor
 
 
 def token_weights(
@@ -75,13 +86,20 @@ def token_weights(
 
 
 def policy_loss(
-    inputs: LossInputs, *, clip_ratio_low: float, clip_ratio_high: float, importance_cap: float | None
+    inputs: LossInputs,
+    *,
+    clip_ratio_low: float,
+    clip_ratio_high: float,
+    importance_cap: float | None,
+    kl_coefficient: float = 0.0,
+    entropy_coefficient: float = 0.0,
 ) -> LossOutputs:
-    """PPO-clip surrogate with asymmetric clipping and truncated importance weights.
+    """PPO-clip surrogate with asymmetric clipping and truncated importance weights, KL to a reference, entropy bonus.
 
     The ratio is taken against the trainer's own old log-probabilities; what the sampler computed differently
     (other kernels, other precision) is corrected by the weight min(exp(old - rollout), importance_cap).
-    The mismatch KL is the k3 estimate of KL(sampler || trainer), nats per token.
+    The mismatch KL is the k3 estimate of KL(sampler || trainer), nats per token; the KL term is that of
+    KL(trained policy || reference), exp(d) - 1 - d with d = reference - trained log-probability, with its gradient.
     """
     ratio_V = torch.exp(inputs.logprobs_V - inputs.old_logprobs_V)
     clipped_V = ratio_V.clamp(1.0 - clip_ratio_low, 1.0 + clip_ratio_high)
@@ -94,14 +112,27 @@ def policy_loss(
     else:
         capped_V = importance_V > importance_cap
         applied_V = importance_V.clamp(max=importance_cap)
-    loss = -(inputs.weights_V * applied_V * surrogate_V).sum()
+    loss_V = -(inputs.weights_V * applied_V * surrogate_V)
+    reference_kl_V = torch.zeros_like(inputs.weights_V)
+    if inputs.reference_logprobs_V is not None:
+        reference_kl_V = _k3(inputs.reference_logprobs_V - inputs.logprobs_V)
+        loss_V = loss_V + kl_coefficient * inputs.weights_V * reference_kl_V
+    if entropy_coefficient:
+        loss_V = loss_V - entropy_coefficient * inputs.weights_V * inputs.entropy_V
     with torch.no_grad():
         # Clipping is active where it removed the gradient: the clipped branch is the smaller one.
         active_V = clipped_V * inputs.advantages_V < ratio_V * inputs.advantages_V
-        return LossOutputs(
-            loss=loss,
-            clipped_tokens=active_V.sum(),
-            ratio_sum=ratio_V.detach().sum(),
-            mismatch_kl_sum=(importance_V - 1.0 - log_mismatch_V).sum(),
-            capped_tokens=capped_V.sum(),
-        )
+        sums = {
+            "clipped_tokens": active_V.sum(),
+            "ratio_sum": ratio_V.sum(),
+            "mismatch_kl_sum": _k3(log_mismatch_V).sum(),
+            "capped_tokens": capped_V.sum(),
+            "reference_kl_sum": reference_kl_V.sum(),
+            "entropy_sum": inputs.entropy_V.sum(),
+        }
+    return LossOutputs(loss=loss_V.sum(), loss_V=loss_V.detach(), **sums)
+
+
+def _k3(log_ratio_V: Tensor) -> Tensor:
+    """exp(d) - 1 - d: never negative, and its mean over samples of p is KL(p || q) for d = log q - log p."""
+    return torch.exp(log_ratio_V) - 1.0 - log_ratio_V

@@ -58,6 +58,10 @@ class Mailbox:
                     return request
             time.sleep(_POLL_SECONDS)
 
+    def close(self) -> None:
+        """Leave no request behind that a later trainer would take for one to it."""
+        (self._directory / "request.json").unlink(missing_ok=True)
+
     def answer(self, request: Request, result: dict[str, float]) -> None:
         """Say that ``request`` is done."""
         write_json(

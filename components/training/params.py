@@ -8,9 +8,25 @@ from pydantic import Field
 
 from components.params import Section
 
-__all__ = ["LossAggregation", "TrainingParams"]
+__all__ = ["LoraParams", "LossAggregation", "TrainingParams"]
 
 LossAggregation = Literal["max_length", "own_length", "token"]
+
+
+class LoraParams(Section):
+    """Key ``training.lora``: small trained matrices beside frozen weights, added to them when a policy is saved.
+
+    Attributes:
+        rank: of the matrices.
+        alpha: their product is scaled by alpha / rank.
+        target_modules: names of the linear layers that get them, or all of them but the head.
+        seed: of their start.
+    """
+
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    seed: int = Field(0, ge=0)
 
 
 class TrainingParams(Section):
@@ -29,9 +45,15 @@ class TrainingParams(Section):
     clip_ratio_high: float = Field(0.28, gt=0)
     loss_aggregation: LossAggregation = "max_length"
     importance_cap: float | None = Field(2.0, ge=1)
-    micro_batch_size: int = Field(64, ge=1)
+    kl_coefficient: float = Field(0.0, ge=0)
+    entropy_coefficient: float = 0.0
+    overlong: Literal["keep", "mask"] = "keep"
+    max_skipped_steps: int = Field(3, ge=0)
+    micro_batch_tokens: int = Field(16384, ge=1)
     advantage_epsilon: float = Field(1e-8, ge=0)
     gradient_checkpointing: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    lora: LoraParams | None = None
     processes: int = Field(1, ge=1, exclude=True)
     launcher: Literal["local", "external"] = Field("local", exclude=True)

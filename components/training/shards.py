@@ -25,6 +25,7 @@ from components.training.distributed import Ranks
 __all__ = ["Shards", "local_rows", "save_shards"]
 
 _ROWS = "rows"
+_FACTS = "facts"
 
 
 def local_rows(tensor: Tensor, ranks: Ranks) -> tuple[Tensor, int, int]:
@@ -53,7 +54,9 @@ def save_shards(
         name = f"{name}-{ranks.rank:05d}-of-{ranks.size:05d}"
         facts[_ROWS] = json.dumps(rows, sort_keys=True)
     with writing_weights():
-        save_file(held, directory / f"{name}.safetensors", metadata=facts)
+        # One key: safetensors writes several in an order that differs from process to process.
+        metadata = {_FACTS: json.dumps(facts, sort_keys=True)}
+        save_file(held, directory / f"{name}.safetensors", metadata=metadata)
 
 
 class Shards:
@@ -101,7 +104,7 @@ class Shards:
         return tensor
 
     def _add(self, file: Any) -> None:
-        facts = dict(file.metadata() or {})
+        facts: dict[str, str] = json.loads((file.metadata() or {}).get(_FACTS, "{}"))
         rows = json.loads(facts.pop(_ROWS, "{}"))
         self.metadata.update(facts)
         for key in file.keys():  # noqa: SIM118  (not a mapping)

@@ -6,6 +6,7 @@ number of optimizer steps, the prompts and the random numbers of an iteration fr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,37 +17,48 @@ from components.errors import PolyEpoError
 from components.training.distributed import SINGLE, Ranks
 from components.training.shards import Shards, local_rows, save_shards
 
-__all__ = ["load_optimizer", "save_optimizer"]
+__all__ = ["Progress", "load_optimizer", "save_optimizer"]
 
 _NAME = "optimizer"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
+@dataclass(frozen=True)
+class Progress:
+    """Optimizer steps taken so far, and those skipped since the last one."""
+
+    steps: int = 0
+    skipped_in_row: int = 0
+
+
 def save_optimizer(
-    optimizer: torch.optim.Optimizer, model: nn.Module, steps: int, directory: Path, ranks: Ranks = SINGLE
+    optimizer: torch.optim.Optimizer, model: nn.Module, progress: Progress, directory: Path, ranks: Ranks = SINGLE
 ) -> None:
-    """Write AdamW's moments by parameter name, and the number of optimizer steps taken; each process its rows."""
+    """Write AdamW's moments by parameter name, and how far the training came; each process its rows."""
     tensors = {}
     for name, parameter in _trained(model):
         state = optimizer.state.get(parameter)
         if state:
             tensors.update({f"{moment}.{name}": state[moment] for moment in _MOMENTS})
-    save_shards(tensors, _NAME, directory, ranks, {"steps": str(steps)})
+    facts = {"steps": str(progress.steps), "skipped_in_row": str(progress.skipped_in_row)}
+    save_shards(tensors, _NAME, directory, ranks, facts)
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, directory: Path, ranks: Ranks = SINGLE) -> int:
-    """Put the moments back into ``optimizer``, whatever number of processes wrote them; returns the steps taken.
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, model: nn.Module, directory: Path, ranks: Ranks = SINGLE
+) -> Progress:
+    """Put the moments back into ``optimizer``, whatever number of processes wrote them; returns how far they came.
 
     Raises:
         PolyEpoError: the state belongs to another model, or is not all there.
     """
     with Shards(_NAME, directory) as shards:
-        steps = int(shards.metadata["steps"])
+        progress = Progress(int(shards.metadata["steps"]), int(shards.metadata["skipped_in_row"]))
         expected = {
             f"{moment}.{name}": tuple(parameter.shape) for name, parameter in _trained(model) for moment in _MOMENTS
         }
         if not shards.shapes:
-            return steps
+            return progress
         if shards.shapes != expected:
             raise PolyEpoError(
                 "the trainer's state belongs to another model",
@@ -56,8 +68,11 @@ def load_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, directory
             )
         for name, parameter in _trained(model):
             moments = {moment: _read(shards, f"{moment}.{name}", parameter, ranks) for moment in _MOMENTS}
-            optimizer.state[parameter] = {"step": torch.tensor(float(steps), device=parameter.device), **moments}
-    return steps
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(progress.steps), device=parameter.device),
+                **moments,
+            }
+    return progress
 
 
 def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:

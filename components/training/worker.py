@@ -14,7 +14,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
 
 from components.command import run_command
@@ -44,12 +43,12 @@ def main() -> None:
     try:
         _serve(mailbox, ranks)
     except PolyEpoError as error:
-        mailbox.report(
-            ranks.rank, {"what": error.what, "where": error.where, "value": error.value, "remedy": error.remedy}
-        )
+        fault = {"what": error.what, "where": error.where, "value": error.value, "remedy": error.remedy}
+        mailbox.report(ranks.rank, fault)
         raise
-    except torch.OutOfMemoryError:
-        mailbox.report(ranks.rank, _out_of_memory(ranks))
+    except (RuntimeError, OSError):
+        # Another rank is gone, or this one cannot go on: its log has the details.
+        mailbox.report(ranks.rank, {})
         raise
     dist.destroy_process_group()
 
@@ -60,9 +59,13 @@ def _serve(mailbox: Mailbox, ranks: Ranks) -> None:
     while True:
         last = mailbox.receive(last)
         if last.action == "stop":
+            ranks.wait()
+            if ranks.is_first:
+                mailbox.close()
             return
         if last.action == "load":
-            trainer = _loaded(trainer, ranks, **last.arguments)
+            trainer = None  # its memory is free before the next one takes any
+            trainer = _loaded(ranks, **last.arguments)
         result = {} if trainer is None else _do(trainer, last)
         ranks.wait()
         if ranks.is_first:
@@ -70,7 +73,6 @@ def _serve(mailbox: Mailbox, ranks: Ranks) -> None:
 
 
 def _loaded(
-    trainer: Trainer | None,
     ranks: Ranks,
     *,
     params: dict[str, Any],
@@ -78,10 +80,11 @@ def _loaded(
     threads: int,
     policy: str,
     state: str | None,
+    base: str | None,
 ) -> Trainer:
     compute_deterministically(threads)
     trainer = Trainer(TrainingParams.model_validate(params), max_new_tokens=max_new_tokens, ranks=ranks)
-    trainer.load(Path(policy), Path(state) if state else None)
+    trainer.load(Path(policy), Path(state) if state else None, base=Path(base) if base else None)
     return trainer
 
 
@@ -95,15 +98,6 @@ def _do(trainer: Trainer, request: Request) -> dict[str, float]:
     elif request.action == "save_state":
         trainer.save_state(Path(request.arguments["directory"]))
     return {}
-
-
-def _out_of_memory(ranks: Ranks) -> dict[str, Any]:
-    return {
-        "what": f"out of memory on rank {ranks.rank}",
-        "where": "the trainer",
-        "value": None,
-        "remedy": "lower training.micro_batch_size, then switch on training.gradient_checkpointing, or add processes",
-    }
 
 
 if __name__ == "__main__":

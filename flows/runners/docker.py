@@ -141,7 +141,7 @@ def _explain(code: int, lines: Sequence[str], stage: str, kind: str, container: 
         raise StageKilled(
             f"out of memory: {limit}",
             where=where,
-            remedy=f"raise runner.{kind}.memory_gib, or lower rollout.batch_size and training.micro_batch_size",
+            remedy=f"raise runner.{kind}.memory_gib, or lower rollout.batch_size and training.micro_batch_tokens",
         )
     said = next((line for line in lines if line.startswith("docker: ")), "")
     if code == _ENGINE_FAILED and said:

@@ -30,6 +30,8 @@ def cases(draw: st.DrawFn) -> tuple[ScoredBatch, list[np.ndarray], list[np.ndarr
         [[1] * length for length in lengths],
         [values.astype(np.float32) for values in sampled],
         advantages,
+        list(range(rows)),
+        np.zeros(rows, dtype=bool),
     )
     cap = draw(st.sampled_from([None, 1.0, 2.0]))
     chosen = Settings(draw(st.sampled_from(AGGREGATIONS)), max_length=6, cap=cap)
@@ -55,6 +57,7 @@ def computed(
         rollout_logprobs_V=flat(part.rollout_logprobs),
         advantages_V=torch.from_numpy(part.advantages_B).float().repeat_interleave(lengths_B),
         weights_V=weights_V,
+        entropy_V=torch.zeros(part.tokens),
     )
     return policy_loss(inputs, clip_ratio_low=chosen.low, clip_ratio_high=chosen.high, importance_cap=chosen.cap)
 
@@ -106,7 +109,7 @@ def test_clipping_removes_the_gradient_on_one_side_alone(ratio: float, advantage
     logprobs_V = torch.tensor([np.log(ratio)], dtype=torch.float32, requires_grad=True)
     zero, one = torch.zeros(1), torch.ones(1)
     outputs = policy_loss(
-        LossInputs(logprobs_V, zero, zero, torch.tensor([advantage]), one),
+        LossInputs(logprobs_V, zero, zero, torch.tensor([advantage]), one, zero),
         clip_ratio_low=0.2,
         clip_ratio_high=0.28,
         importance_cap=2.0,
@@ -121,7 +124,7 @@ def test_clipping_removes_the_gradient_on_one_side_alone(ratio: float, advantage
 def test_mismatch_is_measured_and_capped() -> None:
     old_V, rollout_V = torch.tensor([-1.0, -1.0]), torch.tensor([-1.0, -2.0])
     outputs = policy_loss(
-        LossInputs(old_V.clone().requires_grad_(), old_V, rollout_V, torch.ones(2), torch.ones(2)),
+        LossInputs(old_V.clone().requires_grad_(), old_V, rollout_V, torch.ones(2), torch.ones(2), torch.zeros(2)),
         clip_ratio_low=0.2,
         clip_ratio_high=0.28,
         importance_cap=2.0,

@@ -23,7 +23,7 @@ _SMALL: dict[str, Any] = {
     "gates": {"every": 1000},
     "scoring": {"verifier": "exact", "clusterer": "answer"},
     "rollout": {"max_new_tokens": 6, "batch_size": 16},
-    "training": {"micro_batch_size": 16, "learning_rate": 0.01, "warmup_steps": 3},
+    "training": {"micro_batch_tokens": 96, "max_skipped_steps": 0, "learning_rate": 0.01, "warmup_steps": 3},
     "improve": {
         "arms": [ARM],
         "iterations": 5,

@@ -178,7 +178,7 @@ def test_an_update_that_diverges_publishes_nothing(
 ) -> None:
     from components.training import trainer
 
-    real = trainer.policy_loss
+    real = trainer.loss_of
 
     def spoilt(*arguments: Any, **options: Any) -> Any:
         outputs = real(*arguments, **options)
@@ -192,12 +192,12 @@ def test_an_update_that_diverges_publishes_nothing(
             session.run(step)
         before = contents(copied)
         update = session.pending_steps()[0]
-        monkeypatch.setattr(trainer, "policy_loss", spoilt)
+        monkeypatch.setattr(trainer, "loss_of", spoilt)
         with pytest.raises(PolyEpoError, match="the loss is not finite"):
             session.run(update)
         assert contents(copied) == before
         # The same session goes on as if nothing had been: the spoilt trainer is loaded anew.
-        monkeypatch.setattr(trainer, "policy_loss", real)
+        monkeypatch.setattr(trainer, "loss_of", real)
         session.run(update)
 
 

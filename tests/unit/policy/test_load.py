@@ -7,12 +7,13 @@ import torch
 from transformers import AutoTokenizer, Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from components.errors import PolyEpoError
-from components.policy.completions import completion_batch
+from components.policy.completions import CompletionBatch, completion_batch
 from components.policy.load import load_model, load_tokenizer, prompt_ids
 from components.policy.params import PolicyParams
 from components.policy.source import open_source
 from components.policy.tokenizer import build_character_tokenizer
-from components.training.forward import check_plain_head, completion_logprobs, without_dropout
+from components.training.forward import check_plain_head, completion_logprobs, set_packed_attention, without_dropout
+from components.training.packing import PackedBatch, pack
 from tests.unit.training.reference import sequence_logprobs
 
 
@@ -92,17 +93,22 @@ def test_a_tokenizer_without_padding_pads_with_its_end_token(tmp_path: Path, tin
     assert load_tokenizer(tmp_path).pad_token_id == tokenizer.eos_token_id
 
 
-@pytest.mark.parametrize("share_prompts", [True, False])
-def test_the_forward_pass_of_another_architecture_in_training_mode(share_prompts: bool) -> None:
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_forward_pass_of_another_architecture_in_training_mode(packed: bool) -> None:
     config = GPT2Config(vocab_size=20, n_positions=32, n_embd=16, n_layer=2, n_head=2, attn_pdrop=0.5, resid_pdrop=0.5)
     torch.manual_seed(0)
     model = GPT2LMHeadModel(config).eval()
     check_plain_head(model, where="gpt2")
     prompts, completions = [[3, 4, 5], [6], [6]], [[7, 8], [9, 10, 11], [12]]
     expected = torch.cat([sequence_logprobs(model, *pair) for pair in zip(prompts, completions, strict=True)])
-    batch = completion_batch(prompts, completions, pad_id=0, device=torch.device("cpu"))
-    assert batch.prompts_PT.shape == (2, 3)
-    actual = completion_logprobs(without_dropout(model).train(), batch, share_prompts=share_prompts).logprobs_V
+    batch: PackedBatch | CompletionBatch
+    if packed:
+        assert set_packed_attention(model)
+        batch = pack(prompts, completions, device=torch.device("cpu"))
+    else:
+        batch = completion_batch(prompts, completions, pad_id=0, device=torch.device("cpu"))
+        assert batch.prompts_PT.shape == (2, 3)
+    actual = completion_logprobs(without_dropout(model).train(), batch).logprobs_V
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from components.errors import PolyEpoError
-from components.policy.completions import completion_batch
 from components.policy.load import load_model, load_tokenizer, prompt_ids
 from components.records import ROLLOUT
 from components.rollout.engine import get_engine
 from components.rollout.params import RolloutParams
 from components.rollout.transformers_engine import TransformersEngine
-from components.training.forward import completion_logprobs
+from components.training.forward import completion_logprobs, set_packed_attention
+from components.training.packing import pack
 from tests.tiny import problems, publish_policy
 
 PROMPTS = ["a", "abc=12", "(3,4)+", "j j j j j 0123456789"]
@@ -65,16 +65,12 @@ def test_finish_reasons_lengths_and_the_end_token(rollouts: pa.Table, tiny_polic
         assert row["completion"] == tokenizer.decode(ids, skip_special_tokens=True)
 
 
-@pytest.mark.parametrize("share_prompts", [True, False])
-def test_log_probabilities_are_those_of_the_trainer(rollouts: pa.Table, tiny_policy: Path, share_prompts: bool) -> None:
-    batch = completion_batch(
-        rollouts["prompt_ids"].to_pylist(),
-        rollouts["completion_ids"].to_pylist(),
-        pad_id=0,
-        device=torch.device("cpu"),
-    )
+def test_log_probabilities_are_those_of_the_trainer(rollouts: pa.Table, tiny_policy: Path) -> None:
+    batch = pack(rollouts["prompt_ids"].to_pylist(), rollouts["completion_ids"].to_pylist(), device=torch.device("cpu"))
+    model = load_model(tiny_policy).eval()
+    assert set_packed_attention(model)
     with torch.no_grad():
-        forced = completion_logprobs(load_model(tiny_policy).eval(), batch, share_prompts=share_prompts)
+        forced = completion_logprobs(model, batch)
     sampled = np.concatenate(rollouts["rollout_logprobs"].to_pylist())
     assert np.abs(forced.logprobs_V.numpy() - sampled).max() < 1e-5
     # The bound says something only where the distributions are far from uniform.

@@ -102,4 +102,6 @@ def random_batch(model: PreTrainedModel, *, prompts: int, group_size: int, max_l
         [row[2] for row in rows],
         [(values + generator.normal(scale=0.5, size=len(values))).astype(np.float32) for values in exact],
         np.array([row[3] for row in rows]),
+        [place % group_size for place in range(len(rows))],
+        np.array([len(row[2]) == max_length for row in rows]),
     )

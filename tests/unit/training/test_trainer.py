@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def batch(tiny_policy: Path) -> ScoredBatch:
 
 
 def trainer(policy: Path, state: Path | None = None, **changed: Any) -> Trainer:
-    values = {"learning_rate": 1e-3, "max_grad_norm": 1e9, "betas": (BETA, 0.95), "micro_batch_size": 64} | changed
+    values = {"learning_rate": 1e-3, "max_grad_norm": 1e9, "betas": (BETA, 0.95), "max_skipped_steps": 0} | changed
     made = Trainer(TrainingParams.model_validate(values), max_new_tokens=MAX_LENGTH, device="cpu")
     made.load(policy, state)
     return made
@@ -95,10 +96,10 @@ def test_gradient_of_the_second_step_where_clipping_is_active(
 @pytest.mark.parametrize(
     "changed",
     [
-        {"micro_batch_size": 1},
-        {"micro_batch_size": 3},
+        {"micro_batch_tokens": 1},
+        {"micro_batch_tokens": 30},
         {"gradient_checkpointing": True},
-        {"gradient_checkpointing": True, "micro_batch_size": 5},
+        {"gradient_checkpointing": True, "micro_batch_tokens": 50},
     ],
 )
 @pytest.mark.parametrize("aggregation", ["max_length", "own_length", "token"])
@@ -121,7 +122,7 @@ def test_completions_without_signal_are_skipped_without_changing_the_gradient(
     assert metrics["trained_share"] == 1 - without / len(batch)
     # Nothing is skipped where "no signal" is set below zero advantages of 1e-30.
     tiny = np.where(batch.advantages_B == 0, 1e-30, batch.advantages_B)
-    all_of_them = ScoredBatch(batch.problem_ids, batch.prompt_ids, batch.completion_ids, batch.rollout_logprobs, tiny)
+    all_of_them = replace(batch, advantages_B=tiny)
     complete = trainer(tiny_policy, advantage_epsilon=0.0)
     assert complete.update(all_of_them, minibatches=1)["trained_share"] == 1.0
     one = first_moments(skipping, tmp_path / "skipping")
@@ -129,9 +130,7 @@ def test_completions_without_signal_are_skipped_without_changing_the_gradient(
 
 
 def test_a_batch_without_any_signal_takes_no_step(tiny_policy: Path, batch: ScoredBatch, tmp_path: Path) -> None:
-    silent = ScoredBatch(
-        batch.problem_ids, batch.prompt_ids, batch.completion_ids, batch.rollout_logprobs, np.zeros(len(batch))
-    )
+    silent = replace(batch, advantages_B=np.zeros(len(batch)))
     still = trainer(tiny_policy)
     metrics = still.update(silent, minibatches=2)
     assert still.steps == 0
@@ -182,10 +181,10 @@ def test_a_trainer_loaded_from_its_files_goes_on_bit_for_bit(
 
 
 def test_a_loss_that_is_not_finite_is_an_error_of_one_line(tiny_policy: Path, batch: ScoredBatch) -> None:
-    huge = ScoredBatch(
-        batch.problem_ids, batch.prompt_ids, batch.completion_ids, batch.rollout_logprobs, batch.advantages_B * 1e38
-    )
-    with pytest.raises(PolyEpoError, match=r"optimizer step 1, problems p0.*is not finite.*nothing of this update"):
+    huge = replace(batch, advantages_B=batch.advantages_B * 1e38)
+    with pytest.raises(
+        PolyEpoError, match=r"optimizer step 1, rollouts p\d sample.*not finite.*nothing of this update"
+    ):
         trainer(tiny_policy).update(huge, minibatches=1)
 
 
