@@ -15,7 +15,7 @@ from pathlib import Path
 
 from components.errors import PolyEpoError
 
-__all__ = ["EXIT_USER_ERROR", "component_parser", "run_command"]
+__all__ = ["EXIT_USER_ERROR", "component_parser", "run_command", "show_progress"]
 
 EXIT_USER_ERROR = 2
 
@@ -29,10 +29,7 @@ def component_parser(description: str) -> argparse.ArgumentParser:
 
 def run_command(main: Callable[[], None]) -> None:
     """Run ``main`` and exit: 0, or 2 with the error's one line on standard error; other faults keep their traceback."""
-    # Progress of this project's own modules; libraries speak up from warnings on.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    for name in ("components", "__main__"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    show_progress()
     try:
         main()
     except PolyEpoError as error:
@@ -42,3 +39,10 @@ def run_command(main: Callable[[], None]) -> None:
         # The interpreter's last garbage collection walks the millions of objects that torch, transformers and Great
         # Expectations brought: seconds of every stage, for memory that is about to be given back whole.
         gc.freeze()
+
+
+def show_progress() -> None:
+    """Progress of this project's own modules on standard error; libraries speak up from warnings on."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for name in ("components", "__main__"):
+        logging.getLogger(name).setLevel(logging.INFO)

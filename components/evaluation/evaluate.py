@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from components.errors import PolyEpoError
 from components.evaluation.measure import VERIFIED, Measurement, measure
 from components.evaluation.params import EvaluationParams
+from components.evaluation.parts import Parts
 from components.evaluation.top_up import complete_rollouts, first_samples, stored_rollouts
 from components.manifest import fingerprint, is_published, publish, read_manifest, write_json
 from components.records import (
@@ -66,8 +67,9 @@ def evaluate(
         scoring: section ``scoring``.
         engine: makes the rollout engine; called only when there is something to sample.
         rollout_settings: what else decides the completions, for the fingerprint.
-        top_up: sample only what is missing to ``params.samples`` and keep every sample ``out`` has. Without it the
-            result is independent of what was there before, as a stage's must be.
+        top_up: sample only what is missing to ``params.samples`` and keep every sample ``out`` has, those of a call
+            that was killed included. Without it the result is independent of what was there before, as a stage's
+            must be.
 
     Returns:
         Whether anything was done.
@@ -88,7 +90,12 @@ def evaluate(
         sampler.load_policy(policy, 0)
         return sampler
 
-    rollouts = complete_rollouts(stored, problems, params.samples, seed=params.seed, engine=loaded)
+    parts = Parts(out, sampling) if top_up else None
+    rollouts = complete_rollouts(stored, problems, params.samples, seed=params.seed, engine=loaded, parts=parts)
+    chunks = _chunks(out, stored, rollouts, len(problems))
+    facts: dict[str, Any] = {"sampling": sampling, "chunks": chunks}
+    if parts is not None and (drawn := max(Parts.count(len(problems), chunk) for chunk in chunks)) > 1:
+        facts["parts"] = drawn  # seeds of their own: not the samples that one call would draw
     publish_measured(
         out,
         rollouts,
@@ -97,8 +104,10 @@ def evaluate(
         scoring=scoring,
         content=content,
         conditions={**_sampling(rollout_settings), "dataset": dataset_digest, "policy": policy_digest},
-        facts={"sampling": sampling, "chunks": _chunks(out, stored, rollouts, len(problems))},
+        facts=facts,
     )
+    if parts is not None:
+        parts.remove()
     return True
 
 

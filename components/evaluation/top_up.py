@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.errors import PolyEpoError
+from components.evaluation.parts import Parts
 from components.manifest import fingerprint, read_manifest
 from components.records import ROLLOUT, Problem, read_records
 from components.rollout.engine import RolloutEngine
@@ -36,7 +37,7 @@ def stored_rollouts(out: Path, sampling: Mapping[str, Any], *, exactly: int | No
     Args:
         out: an evaluation's directory, published or not.
         sampling: policy, data set, seed and rollout settings, as kept among the facts of the manifest.
-        exactly: accept only this many samples per problem, drawn at once with these very settings: what a fresh
+        exactly: accept only this many samples per problem, drawn in one call with these very settings: what a fresh
             run would draw. Without it settings that only concern speed may differ, and any number will do.
 
     Raises:
@@ -47,7 +48,8 @@ def stored_rollouts(out: Path, sampling: Mapping[str, Any], *, exactly: int | No
     if stored is None:
         return None
     if exactly is not None:
-        same = stored == sampling and manifest is not None and manifest.facts.get("chunks") == [exactly]
+        facts = manifest.facts if manifest is not None else {}
+        same = stored == sampling and facts.get("chunks") == [exactly] and facts.get("parts", 1) == 1
     else:
         same = _distribution(stored) == _distribution(sampling)
     return read_records(out / _ROLLOUTS, ROLLOUT) if same else None
@@ -60,6 +62,7 @@ def complete_rollouts(
     *,
     seed: int,
     engine: Callable[[], RolloutEngine],
+    parts: Parts | None = None,
 ) -> pa.Table:
     """``stored`` with what it lacks to ``samples`` completions per problem; ROLLOUT schema, by problem and index.
 
@@ -69,11 +72,13 @@ def complete_rollouts(
         samples: completions wanted per problem; where more are stored they are all kept.
         seed: of the evaluation.
         engine: gives the engine with the policy loaded; called only when something is to be sampled.
+        parts: keeps the samples of a call part by part; None: one call of the engine samples them all.
     """
     have = 0 if stored is None else _samples_per_problem(stored, problems)
     if stored is not None and have >= samples:
         return stored
-    added = engine().sample(problems, group_size=samples - have, seed=chunk_seed(seed, have))
+    request = {"group_size": samples - have, "seed": chunk_seed(seed, have)}
+    added = parts.sample(engine, problems, **request) if parts else engine().sample(problems, **request)
     if stored is None or have == 0:
         return added
     index = added.schema.get_field_index("sample_index")

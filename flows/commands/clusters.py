@@ -48,11 +48,13 @@ def agree(
     """
     import json  # noqa: PLC0415
 
+    from components.command import show_progress  # noqa: PLC0415
     from components.params import load_params  # noqa: PLC0415
     from components.scoring.agreement import agreement  # noqa: PLC0415
     from components.scoring.params import ScoringParams  # noqa: PLC0415
     from components.scoring.recluster import ScoredGroups, read_scored  # noqa: PLC0415
 
+    show_progress()
     params = load_params(params_file)
     table = read_scored(scored)
     if limit is not None:

@@ -44,12 +44,14 @@ def evaluate(
 
     Run again with more --samples or a larger k only what is missing is sampled; run again with other --ks nothing is.
     """
+    from components.command import show_progress  # noqa: PLC0415
     from components.evaluation.adhoc import Request, evaluate_import, evaluate_model, make_plan  # noqa: PLC0415
     from components.evaluation.results import read_evaluation  # noqa: PLC0415
     from components.evaluation.table import comparison_document  # noqa: PLC0415
     from components.params import load_params  # noqa: PLC0415
     from flows.tables import print_document  # noqa: PLC0415
 
+    show_progress()
     if (import_file is None) == (not model):
         raise PolyEpoError("needs a MODEL or --import FILE, one of them", where="poly-epo evaluate", value=model)
     params = load_params(params_file)

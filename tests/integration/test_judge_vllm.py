@@ -23,7 +23,10 @@ from components.scoring.judge.params import JudgeParams
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 CONTEXT = 12_288
-NO_WHITESPACE = ["--structured-outputs-config", '{"disable_any_whitespace": true}']  # random weights would never end it
+NO_WHITESPACE = [
+    "--structured-outputs-config",
+    '{"backend": "xgrammar", "disable_any_whitespace": true}',
+]  # random weights would never end it
 TEXTS = ["40*6+7*6=282", "First 50*6=300, then minus 18.", "x^2 - 6x + 5 = (x-1)(x-5) <|im_end|>", "  "]
 
 
