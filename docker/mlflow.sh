@@ -13,4 +13,5 @@ database_uri = $MLFLOW_USERS_URI
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 CONF
 unset MLFLOW_USERS_URI
-exec python -m mlflow server --app-name basic-auth --host 0.0.0.0 --port 5000 --workers 2
+# One worker: a second brings a supervisor that ends workers which a busy machine keeps from answering in five seconds.
+exec python -m mlflow server --app-name basic-auth --host 0.0.0.0 --port 5000 --workers 1

@@ -11,6 +11,6 @@ COPY --chmod=755 docker/objectstore.sh /usr/local/bin/start-objectstore
 USER swift
 VOLUME /data
 EXPOSE 8080
-HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=12 \
+HEALTHCHECK --interval=5s --timeout=5s --start-period=300s --retries=12 \
   CMD ["curl", "--silent", "--fail", "--output", "/dev/null", "http://127.0.0.1:8080/healthcheck"]
 CMD ["start-objectstore"]

@@ -5,7 +5,7 @@ set -euo pipefail
 : "${AWS_ACCESS_KEY_ID:?}" "${AWS_SECRET_ACCESS_KEY:?}" "${AWS_DEFAULT_REGION:?}"
 umask 077
 settings=/tmp/swift
-mkdir -p "$settings" /data/devices/d1
+mkdir -p "$settings" /data/devices/d1 /data/rings
 
 # Names on the disk depend on these: made once and kept with the data.
 if [ ! -e /data/swift.conf ]; then
@@ -24,10 +24,14 @@ port=6200
 for part in object container account; do
   { defaults 127.0.0.1 $port; printf '[pipeline:main]\npipeline = %s-server\n[app:%s-server]\nuse = egg:swift#%s\n[%s-updater]\ninterval = 60\n' $part $part $part $part; } \
     > "$settings/$part.conf"
-  builder=$settings/$part.builder
-  { swift-ring-builder "$builder" create 4 1 0
-    swift-ring-builder "$builder" add --region 1 --zone 1 --ip 127.0.0.1 --port $port --device d1 --weight 1
-    swift-ring-builder "$builder" rebalance; } > /dev/null
+  ring=/data/rings/$part.ring.gz builder=$settings/$part.builder
+  if [ ! -e "$ring" ]; then
+    { swift-ring-builder "$builder" create 4 1 0
+      swift-ring-builder "$builder" add --region 1 --zone 1 --ip 127.0.0.1 --port $port --device d1 --weight 1
+      swift-ring-builder "$builder" rebalance; } > /dev/null
+    mv "$settings/$part.ring.gz" "$ring"
+  fi
+  cp "$ring" "$settings"
   port=$((port + 1))
 done
 

@@ -13,5 +13,5 @@ EXPOSE 5432
 # A fast shutdown: what SIGTERM asks for waits until every client has gone.
 STOPSIGNAL SIGINT
 # Over TCP: while the databases are being made the server answers on its socket alone.
-HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=12 CMD ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "poly_epo", "-d", "prefect"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=300s --retries=12 CMD ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "poly_epo", "-d", "prefect"]
 CMD ["start-postgres"]
