@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run images stack stack-down repro test services test-services lint clean
+.PHONY: help setup lock run images stack stack-down repro test services test-services chaos lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ services: setup ## serve Prefect with its schedule and a worker on loopback unti
 test-services: setup ## run the tests that need servers or a browser
 	@$(BIN)/python -m pip install --quiet --no-deps -r tests/browser/requirements.txt
 	@pytest -m services $(ARGS)
+
+chaos: setup ## kill and cut off the parts of real runs at random points; prints what was lost
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: setup ## style, types and the layers' contracts
 	ruff check .
