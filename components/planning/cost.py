@@ -20,6 +20,7 @@ class Rates:
         bandwidth: bytes per second of the device's memory.
         bandwidth_utilisation: the share of it that sampling is assumed to reach.
         memory: bytes of the device.
+        device_type: torch's name of its kind.
         source: where the rates come from.
     """
 
@@ -28,17 +29,18 @@ class Rates:
     bandwidth: float
     bandwidth_utilisation: float
     memory: int
+    device_type: str
     source: str
 
 
 RATES: dict[str, Rates] = {
     "h200": Rates(
-        788e12, 0.4, 4.8e12, 0.5, 139 * 2**30,
+        788e12, 0.4, 4.8e12, 0.5, 139 * 2**30, "cuda",
         "788 TFLOP/s: a plain bf16 matrix product measured on an H200; 4.8 TB/s: its data sheet; "
         "40% and 50% of them: assumed until measured",
     ),
     "cpu": Rates(
-        70e9, 0.7, 10e9, 0.5, 16 * 2**30,
+        70e9, 0.7, 10e9, 0.5, 16 * 2**30, "cpu",
         "70 GFLOP/s: a plain fp32 matrix product on one AVX2 core; 10 GB/s and the shares of both: assumed",
     ),
 }  # fmt: skip
@@ -65,7 +67,12 @@ class Cost:
 
 
 def iteration_cost(
-    architecture: Architecture, work: Workload, rates: Rates, *, tokens_per_second: float | None = None
+    architecture: Architecture,
+    work: Workload,
+    rates: Rates,
+    *,
+    sequences: int | None = None,
+    tokens_per_second: float | None = None,
 ) -> Cost:
     """The expected cost of one iteration.
 
@@ -73,13 +80,14 @@ def iteration_cost(
         architecture: of the policy.
         work: what the iteration computes.
         rates: of one device.
+        sequences: how many one device samples at once; None: as many as it is given.
         tokens_per_second: completion tokens that one sampling device makes per second, where it was measured;
             otherwise the time to read the weights and the half-full cache once per token at the assumed bandwidth.
     """
     forward = _forward_flops(architecture, work)
     # Backward costs two forward passes, activation checkpointing a third one.
     update = forward * (3.0 + work.checkpointing + work.old_share)
-    rate = tokens_per_second or _bandwidth_bound_rate(architecture, work, rates)
+    rate = tokens_per_second or _bandwidth_bound_rate(architecture, work, rates, sequences or work.concurrent_sequences)
     return Cost(
         update_flops=update,
         sampling_flops=forward,
@@ -98,11 +106,10 @@ def _forward_flops(architecture: Architecture, work: Workload) -> float:
     return work.trained_tokens * (matrices + attention) + work.completion_tokens_total * head
 
 
-def _bandwidth_bound_rate(architecture: Architecture, work: Workload, rates: Rates) -> float:
+def _bandwidth_bound_rate(architecture: Architecture, work: Workload, rates: Rates, sequences: int) -> float:
     weights = architecture.parameters * work.engine_bytes
     context = work.prompt_tokens + work.mean_completion_tokens / 2
     cache = architecture.cache_elements_per_token * work.engine_bytes * context
-    sequences = work.concurrent_sequences
     reading = (weights + sequences * cache) / (rates.bandwidth * rates.bandwidth_utilisation)
     # Below some batch size memory is the limit, above it the matrix products are.
     computing = sequences * 2.0 * architecture.parameters / (rates.matmul_flops * rates.utilisation)

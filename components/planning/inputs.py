@@ -15,6 +15,7 @@ from components.planning.architecture import KNOWN, Architecture, from_config, t
 from components.planning.workload import Workload
 from components.policy.params import GgufSource, HubSource, PathSource, PolicyParams, TinySource
 from components.rollout.params import RolloutParams
+from components.training.chunks import chunk_tokens
 from components.training.params import TrainingParams
 
 __all__ = ["Assumed", "architecture_of", "workload_of"]
@@ -73,12 +74,12 @@ def architecture_of(params: PolicyParams, config: Path | None = None) -> tuple[A
 
 
 def workload_of(
-    params: Params, architecture: Architecture, assumed: Assumed, *, processes: int
+    params: Params, architecture: Architecture, assumed: Assumed, *, processes: int, device_type: str
 ) -> tuple[Workload, list[str]]:
     """The workload that ``params`` describe, and what was assumed about it.
 
     Prompts are as long as the paper's limit (1,024 tokens) where the model has room, completions half as long as
-    they may be, and every trainer process's device samples too.
+    they may be, and every trainer process's device samples too. ``device_type`` is torch's.
     """
     training, rollout, improve = params[TrainingParams], params[RolloutParams], params[ImproveParams]
     longest = rollout.max_new_tokens
@@ -89,7 +90,9 @@ def workload_of(
     gpus = processes
     mixed = training.dtype == "bfloat16"
     sequences = improve.prompts_per_iteration * improve.group_size
-    micro_batch = min(training.micro_batch_size, sequences)
+    micro_batch = max(min(training.micro_batch_tokens, sequences * (prompt + longest)), prompt + longest)
+    vllm = rollout.engine == "vllm"
+    in_flight = rollout.vllm.max_in_flight if vllm else rollout.batch_size
     work = Workload(
         prompts=improve.prompts_per_iteration,
         group_size=improve.group_size,
@@ -97,14 +100,15 @@ def workload_of(
         prompt_tokens=prompt,
         completion_tokens=longest,
         mean_completion_tokens=mean,
-        micro_batch_tokens=micro_batch * (prompt + longest),
-        head_tokens=micro_batch * longest,
+        micro_batch_tokens=micro_batch,
+        head_tokens=min(micro_batch, chunk_tokens(architecture.vocabulary, device_type)),
         processes=processes,
         gpus=gpus,
         mixed=mixed,
         checkpointing=training.gradient_checkpointing,
-        concurrent_sequences=min(rollout.batch_size, -(-sequences // gpus)),
-        engine_bytes=2 if mixed else 4,
+        concurrent_sequences=min(in_flight, -(-sequences // gpus)),
+        engine_bytes=2 if vllm and rollout.vllm.dtype != "float32" else 4,
+        engine_share=rollout.vllm.gpu_memory_share if vllm and mixed else None,
     )
     notes = [] if assumed.prompt_tokens else [f"prompts of up to {prompt:,} tokens (--prompt-tokens)"]
     if not assumed.completion_tokens:

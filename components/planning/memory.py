@@ -28,22 +28,23 @@ class TrainerMemory:
     working_weights: int
     activations: int
     activations_otherwise: int
-    logits: int
+    head: int
 
     @property
     def total(self) -> int:
         """The peak: all parts at once."""
         state = self.master_weights + self.gradients + self.moments + self.working_weights
-        return state + self.activations + self.logits
+        return state + self.activations + self.head
 
 
 @dataclass(frozen=True)
 class EngineMemory:
-    """Bytes on one GPU, and the bytes of cache that one token takes."""
+    """Bytes on one GPU, the bytes of cache that one token takes, and the sequences of full length it has room for."""
 
     weights: int
     cache_per_token: int
     cache: int
+    sequences: int
 
     @property
     def total(self) -> int:
@@ -62,19 +63,19 @@ def trainer_memory(architecture: Architecture, work: Workload) -> TrainerMemory:
         working_weights=_working_weights(architecture, work),
         activations=recomputed if work.checkpointing else kept,
         activations_otherwise=kept if work.checkpointing else recomputed,
-        logits=_LOGIT_COPIES * _FP32 * work.head_tokens * architecture.vocabulary,
+        head=_head(architecture, work),
     )
 
 
-def engine_memory(architecture: Architecture, work: Workload) -> EngineMemory:
-    """What the rollout engine holds with all its sequences at full length."""
+def engine_memory(architecture: Architecture, work: Workload, *, device_memory: int) -> EngineMemory:
+    """What the rollout engine holds: its share of the device, or the cache of all its sequences at full length."""
+    weights = architecture.parameters * work.engine_bytes
     per_token = architecture.cache_elements_per_token * work.engine_bytes
-    longest = work.prompt_tokens + work.completion_tokens
-    return EngineMemory(
-        weights=architecture.parameters * work.engine_bytes,
-        cache_per_token=per_token,
-        cache=per_token * work.concurrent_sequences * longest,
-    )
+    sequence = per_token * (work.prompt_tokens + work.completion_tokens)
+    if work.engine_share is None:
+        return EngineMemory(weights, per_token, sequence * work.concurrent_sequences, work.concurrent_sequences)
+    cache = max(int(work.engine_share * device_memory) - weights, 0)
+    return EngineMemory(weights, per_token, cache, min(cache // sequence, work.concurrent_sequences))
 
 
 def layer_activation_bytes(architecture: Architecture, *, mixed: bool) -> int:
@@ -112,3 +113,10 @@ def _working_weights(architecture: Architecture, work: Workload) -> int:
     size = _BF16 if work.mixed else _FP32
     # Two layers (the next is prefetched) and what lies outside of them, with their gradients before these are reduced.
     return 2 * size * (2 * architecture.layer_parameters + architecture.root_parameters)
+
+
+def _head(architecture: Architecture, work: Workload) -> int:
+    """A chunk of logits in its copies, the gradient of the head's weight and, under autocast, its bfloat16 copy."""
+    weight = architecture.vocabulary * architecture.hidden
+    copy = _BF16 * weight if work.mixed and work.processes == 1 else 0
+    return _LOGIT_COPIES * _FP32 * work.head_tokens * architecture.vocabulary + _FP32 * weight + copy

@@ -85,13 +85,15 @@ class Plan:
                 _size(t.activations),
                 f"{work.micro_batch_tokens:,} tokens a micro-batch; {other}: {_size(t.activations_otherwise)}",
             ),
-            Row("trainer", "logits", _size(t.logits), f"{work.head_tokens:,} positions at a time, in three copies"),
+            Row("trainer", "logits and head", _size(t.head), f"{work.head_tokens:,} positions at a time"),
             Row("trainer", "trainer in all", _size(t.total)),
         ]
 
     def _engine(self) -> list[Row]:
         e, work = self.engine, self.work
-        held = f"{work.concurrent_sequences:,} sequences of {work.prompt_tokens + work.completion_tokens:,} tokens"
+        held = f"{e.sequences:,} sequences of {work.prompt_tokens + work.completion_tokens:,} tokens"
+        if e.sequences < work.concurrent_sequences:
+            held += f" of {work.concurrent_sequences:,}; others wait"
         return [
             Row("rollout engine", "weights", _size(e.weights), f"{work.engine_bytes} bytes a parameter"),
             Row("rollout engine", "key-value cache", _size(e.cache), f"{held}; {e.cache_per_token:,} bytes a token"),
@@ -136,13 +138,18 @@ def make_plan(
     tokens_per_second: float | None = None,
 ) -> Plan:
     """Compute the plan; ``assumptions`` are lines that a reader must know, ``tokens_per_second`` as iteration_cost."""
+    engine = engine_memory(architecture, work, device_memory=rates.memory)
+    # Sequences of mean length fit in larger numbers than those of full length.
+    longest, mean = work.completion_tokens, work.mean_completion_tokens
+    full, usual = work.prompt_tokens + longest, work.prompt_tokens + mean
+    sequences = max(min(int(engine.sequences * full / usual), work.concurrent_sequences), 1)
     return Plan(
         architecture,
         work,
         rates,
         trainer_memory(architecture, work),
-        engine_memory(architecture, work),
-        iteration_cost(architecture, work, rates, tokens_per_second=tokens_per_second),
+        engine,
+        iteration_cost(architecture, work, rates, sequences=sequences, tokens_per_second=tokens_per_second),
         assumptions,
         iterations,
         kept_checkpoints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["Workload"]
@@ -18,14 +19,15 @@ class Workload:
         prompt_tokens: longest prompt.
         completion_tokens: longest completion.
         mean_completion_tokens: mean length of a completion, an assumption.
-        micro_batch_tokens: tokens of one forward pass of the trainer, padding included.
+        micro_batch_tokens: tokens of one forward pass of the trainer.
         head_tokens: completion positions whose logits exist at the same time.
         processes: trainer processes, one GPU each.
         gpus: GPUs that sample.
         mixed: bfloat16 forward pass with float32 master weights; else float32.
         checkpointing: activations are recomputed in the backward pass.
-        concurrent_sequences: sequences that one sampling GPU holds in its cache at once.
+        concurrent_sequences: sequences that one sampling GPU is given at once.
         engine_bytes: bytes of an element of the rollout engine's weights and cache.
+        engine_share: share of the GPU's memory that the engine takes for itself (vLLM); None: what it needs.
     """
 
     prompts: int
@@ -42,6 +44,7 @@ class Workload:
     checkpointing: bool
     concurrent_sequences: int
     engine_bytes: int
+    engine_share: float | None = None
 
     @property
     def completions(self) -> int:
@@ -55,8 +58,11 @@ class Workload:
 
     @property
     def trained_tokens(self) -> float:
-        """Tokens of one iteration that run through the trainer, each prompt once per completion."""
-        return self.completions * (self.prompt_tokens + self.mean_completion_tokens)
+        """Tokens of one iteration that run through the trainer; a prompt runs once per micro-batch of its group."""
+        passes = min(
+            math.ceil(self.group_size * self.mean_completion_tokens / self.micro_batch_tokens), self.group_size
+        )
+        return self.prompts * self.prompt_tokens * passes + self.completion_tokens_total
 
     @property
     def old_share(self) -> float:

@@ -12,7 +12,6 @@ import typer
 from components.errors import PolyEpoError
 
 if TYPE_CHECKING:
-    from components.params import Params
     from components.planning.cost import Rates
     from components.planning.report import Plan
 
@@ -42,41 +41,35 @@ def plan(
 
     Nothing is loaded or downloaded for the models that the profiles name.
     """
+    from components.improve.params import ImproveParams  # noqa: PLC0415
     from components.params import load_params  # noqa: PLC0415
     from components.planning.inputs import Assumed, architecture_of, workload_of  # noqa: PLC0415
     from components.planning.report import make_plan  # noqa: PLC0415
     from components.policy.params import PolicyParams  # noqa: PLC0415
+    from components.training.params import TrainingParams  # noqa: PLC0415
     from flows.profiles import params_with_profile  # noqa: PLC0415
 
     params = params_with_profile(profile, params_file) if profile else load_params(params_file)
     architecture, notes = architecture_of(params[PolicyParams], config)
+    training = params[TrainingParams]
+    rates = _rates(device or ("h200" if training.dtype == "bfloat16" else "cpu"), utilisation, matmul_tflops)
     work, more = workload_of(
-        params, architecture, Assumed(prompt_tokens, completion_tokens), processes=gpus or _processes(params)
+        params,
+        architecture,
+        Assumed(prompt_tokens, completion_tokens),
+        processes=gpus or training.processes,
+        device_type=rates.device_type,
     )
-    rates = _rates(device or ("h200" if work.mixed else "cpu"), utilisation, matmul_tflops)
     made = make_plan(
         architecture,
         work,
         rates,
         assumptions=[*notes, *more, rates.source],
-        iterations=_iterations(params),
-        kept_checkpoints=_KEPT,
+        iterations=params[ImproveParams].iterations,
+        kept_checkpoints=max(params[ImproveParams].keep_last, 2),
         tokens_per_second=generation_rate,
     )
     _print(made, profile or str(params_file), as_json=as_json)
-
-
-_KEPT = 2
-
-
-def _iterations(params: Params) -> int:
-    from components.improve.params import ImproveParams  # noqa: PLC0415
-
-    return params[ImproveParams].iterations
-
-
-def _processes(params: Params) -> int:
-    return 1
 
 
 def _rates(device: str, utilisation: float | None, matmul_tflops: float | None) -> Rates:

@@ -68,11 +68,21 @@ def test_state_is_divided_among_processes_and_the_rest_is_not() -> None:
     assert four.master_weights * 4 == one.master_weights
     assert four.moments * 4 == one.moments
     assert four.activations == one.activations
-    assert four.logits == one.logits
+    # Autocast's copy of the head's weight is among the gathered weights there.
+    assert four.head == one.head - 2 * qwen.vocabulary * qwen.hidden
 
 
 def test_cache_of_the_engine() -> None:
     # 36 layers x 8 heads x 128 x keys and values x 2 bytes.
-    engine = engine_memory(KNOWN["Qwen/Qwen3-4B-Base"], WORK)
+    engine = engine_memory(KNOWN["Qwen/Qwen3-4B-Base"], WORK, device_memory=0)
     assert engine.cache_per_token == 147_456
     assert engine.cache == 147_456 * 256 * 5120
+    assert engine.sequences == 256
+
+
+def test_an_engine_with_a_share_of_the_device_has_room_for_so_many() -> None:
+    qwen = KNOWN["Qwen/Qwen3-4B-Base"]
+    work = dataclasses.replace(WORK, engine_share=0.5)
+    engine = engine_memory(qwen, work, device_memory=100 * 2**30)
+    assert engine.total == 50 * 2**30
+    assert engine.sequences == (50 * 2**30 - 2 * qwen.parameters) // (147_456 * 5120)
