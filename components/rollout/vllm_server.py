@@ -30,6 +30,7 @@ from components.rollout.http import API_KEY, Connection, Refused, Unreachable
 from components.rollout.params import VllmParams
 from components.rollout.vllm_environment import VllmEnvironment, find_environment
 from components.rollout.vllm_sync import SERVED_NAME
+from components.rollout.vllm_worker import EXTENSION, put_extension
 
 __all__ = ["HEAD_SIZES", "ServerProcess", "ServerSettings", "free_port"]
 
@@ -76,6 +77,7 @@ class ServerSettings:
             *(str(self.environment.python), "-m", "vllm.entrypoints.openai.api_server"),
             *("--model", str(model.absolute()), "--served-model-name", self.served_name),
             *("--host", "127.0.0.1", "--port", str(self.port), "--dtype", self.params.dtype),
+            *("--worker-extension-cls", EXTENSION),
             # The model's own sampling defaults would truncate the distribution.
             *("--generation-config", "vllm", "--disable-uvicorn-access-log"),
             # Unseeded: a server that starts again must not draw the same completions again.
@@ -84,13 +86,17 @@ class ServerSettings:
             *self.params.arguments,
         ]
 
-    def environ(self) -> dict[str, str]:
-        """The server's environment: this process's, less what is meant for its own Python."""
+    def environ(self, extension: Path) -> dict[str, str]:
+        """The server's environment: this process's, less what is meant for its own Python.
+
+        ``extension`` is the directory in which vLLM's workers find components/rollout/vllm_worker.py.
+        """
         ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON") and name != API_KEY}
         key = os.environ.get(API_KEY)
         return {
             **ours,
             "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(extension),
             "VLLM_SERVER_DEV_MODE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",
@@ -144,7 +150,7 @@ class ServerProcess:
         with log_file.open("ab") as output:
             process = subprocess.Popen(
                 settings.command(model) if detached else [*guard, *settings.command(model)],
-                env=settings.environ(),
+                env=settings.environ(put_extension(log_file.with_suffix(""))),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -93,7 +93,7 @@ def put_policy(connection: Connection, policy: Policy) -> str:
         connection.post("/pause?mode=wait")
         try:
             connection.post("/update_weight_version", {"new_version": f"loading {label}"})
-            connection.post("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": directory}})
+            connection.post("/collective_rpc", {"method": "load_policy", "kwargs": {"directory": directory}})
             connection.post("/reset_prefix_cache")
             connection.post("/update_weight_version", {"new_version": label})
         finally:
@@ -102,7 +102,8 @@ def put_policy(connection: Connection, policy: Policy) -> str:
         raise PolyEpoError(
             f"the server could not load the policy: {error.said or error.status}",
             where=f"{connection.url}, {directory}",
-            remedy="it must see this path and have been started with a model of the same shape; its log says more",
+            remedy="it must see this path, and have been started with a model of the same shape by `poly-epo"
+            " rollout-server start`; its log says more; start it again, for half of the weights may be in it",
         ) from error
     confirmed = current_label(connection)
     if confirmed != label:

@@ -52,7 +52,7 @@ class FakeVllm:
         if path == "/collective_rpc":
             if self.refuse_loading:
                 return 500, {"error": {"message": "Worker failed"}}
-            self.loaded.append(body["kwargs"]["weights_path"])
+            self.loaded.append(body["kwargs"]["directory"])
         elif path == "/update_weight_version" and not self.forget_labels:
             self.label = body["new_version"]
         return 200, {}
