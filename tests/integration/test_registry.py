@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import PolyEpoError
-from components.manifest import publish, read_manifest
+from components.manifest import publish, read_manifest, write_json
 from components.registry.aliases import list_versions, promote, rollback
 from components.registry.gate import Decision
 from components.registry.ledger import Ledger, Move
@@ -414,3 +414,26 @@ def test_an_unreachable_registry_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(TrackingUnavailable):
         desk.register()
     assert not (desk.workspace / "promotion").exists()
+
+
+def test_a_champion_evaluated_on_the_new_test_split_is_compared_there(desk):
+    """New data bring new test problems: an evaluation of the champion on them counts, not the one it was kept with."""
+    desk.candidate(0.5, "one")
+    assert desk.register().verdict == "promoted"
+    champion = desk.models.get("champion").policy
+    desk.candidate(0.9, "two", dataset="new problems")
+    assert desk.register().verdict == "refused"
+    # The decision is made again when the champion has been evaluated on the same problems.
+    measured = desk.root / "sets" / "test" / "champion"
+    synthetic.add_evaluation(
+        desk.workspace, "base", synthetic.rewards_with_rate(0.5, seed=3), dataset="new problems", directory=measured
+    )
+    metrics = json.loads((measured / "metrics.json").read_text())
+    with publish(measured, fingerprint="champion") as made:
+        write_json(made / "metrics.json", metrics | {"policy": champion})
+        (made / "per_problem.parquet").write_bytes((measured / "per_problem.parquet").read_bytes())
+    synthetic.add_evaluation(desk.workspace, "base", synthetic.rewards_with_rate(0.2), dataset="new problems")
+    decision = desk.register()
+    assert decision.verdict == "promoted"
+    assert (decision.incumbent_is, decision.incumbent) == ("champion", champion)
+    assert decision.check("same problems").passed
