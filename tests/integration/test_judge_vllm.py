@@ -17,8 +17,10 @@ from components.rollout.params import VllmParams
 from components.rollout.vllm_environment import find_environment
 from components.rollout.vllm_server import ServerProcess, ServerSettings
 from components.scoring.clusters import Group
+from components.scoring.judge.client import ChatClient, QuestionTooLongError
 from components.scoring.judge.clusterer import JudgeClusterer
 from components.scoring.judge.params import JudgeParams
+from components.scoring.judge.reply import MalformedReplyError
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -111,14 +113,14 @@ def test_replies_of_a_real_server_are_whole_and_in_range(judge: JudgeParams) -> 
     clusterer.close()
 
 
-def test_a_question_above_the_real_context_is_asked_shorter(judge: JudgeParams) -> None:
-    """Counting eight bytes to a token is wrong for this tokenizer: the server refuses until the texts are short."""
-    texts = ["a" * 9_000, "b" * 9_000]
-    hopeful = judge.model_copy(update={"bytes_per_token": 4.0, "attempts": 8})
-    clusterer = JudgeClusterer(hopeful)
-    found = clusterer.cluster([Group(groups(1)[0].problem, texts, [None] * 2, [None] * 2)])
-    clusterer.close()
-    assert found.counts == {"judge_groups": 1.0, "judge_failures": 0.0, "judge_shortened": 1.0}
+def test_a_question_above_the_real_context_is_told_as_such(judge: JudgeParams) -> None:
+    body = {"model": judge.model, "messages": [{"role": "user", "content": "a" * 2 * CONTEXT}], "max_tokens": 10}
+    client = ChatClient(judge)
+    with pytest.raises(QuestionTooLongError, match="12288"):
+        client.complete(body)
+    with pytest.raises(MalformedReplyError, match="cut off"):
+        client.complete({**body, "messages": [{"role": "user", "content": "a"}]})
+    client.close()
 
 
 def test_another_name_and_a_larger_context_are_told_at_once(judge: JudgeParams) -> None:

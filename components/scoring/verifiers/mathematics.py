@@ -17,6 +17,7 @@ from components.domains import Verdict
 from components.errors import PolyEpoError
 from components.scoring.answers import answer_tag
 from components.scoring.verifiers.base import Item
+from components.scoring.verifiers.misread import is_misread, same_text
 
 __all__ = ["verify_mathematics"]
 
@@ -29,7 +30,8 @@ def verify_mathematics(item: Item) -> Verdict:
 
     A correct completion's parsed answer is the problem's own answer, so that 1/2 and 0.5 vote together; a wrong
     one's is its expression as SymPy writes it. Without a complete answer tag the reward is 0. No strategy is
-    named.
+    named. What the package would read wrongly (see ``misread``) counts as not parsed, and a problem's answer of that
+    kind is matched by the same text alone.
 
     Raises:
         PolyEpoError: the problem's answer holds no mathematical expression.
@@ -45,9 +47,13 @@ def verify_mathematics(item: Item) -> Verdict:
             value=item.problem.answer,
             remedy="write it in LaTeX or plain notation, or take scoring.verifier exact",
         )
-    parsed = _parse(stated)
+    if same_text(stated, item.problem.answer):
+        return Verdict(item.problem.answer, 1.0, None)
+    parsed = [] if is_misread(stated) else _parse(stated)
     if not parsed:
         return Verdict(None, 0.0, None)
+    if is_misread(item.problem.answer):
+        return Verdict(str(parsed[0]), 0.0, None)
     if math_verify.verify(reference, parsed, timeout_seconds=None):
         return Verdict(item.problem.answer, 1.0, None)
     return Verdict(str(parsed[0]), 0.0, None)
