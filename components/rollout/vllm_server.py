@@ -150,7 +150,7 @@ class ServerProcess:
         with log_file.open("ab") as output:
             process = subprocess.Popen(
                 settings.command(model) if detached else [*guard, *settings.command(model)],
-                env=settings.environ(put_extension(log_file.with_suffix(""))),
+                env=settings.environ(put_extension(log_file.with_name(f"{log_file.stem}-extension"))),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
