@@ -10,6 +10,7 @@ run removes it should even that fail.
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from collections import deque
@@ -28,6 +29,7 @@ __all__ = ["DockerRunner"]
 
 _INSIDE = "/run/poly-epo/inside.py"
 _ENGINE_FAILED = 125
+_DIGEST = "POLY_EPO_IMAGE_DIGEST"
 _PASSED = ("POLY_EPO_", "PREFECT_", "DVC_", "MLFLOW_", "AWS_", "OMP_", "MKL_", "HF_", "NCCL_", "TORCH_", "LC_", "TZ")
 """Beginnings of the names of the variables that a container gets; their values stay out of its command line."""
 
@@ -67,6 +69,8 @@ class DockerRunner:
         stage = env.get("DVC_STAGE", "")
         kind, container = self._params.container(stage)
         image = image_id(container.image or f"poly-epo/{kind}", self._root / "constraints.txt")
+        if kind == "train":
+            os.environ[_DIGEST] = image  # tracking, in this process, tags the run with what trained its policies
         lines: deque[str] = deque(maxlen=5)
 
         def keep(line: str) -> None:
@@ -76,7 +80,7 @@ class DockerRunner:
 
         # Python of the image, not the one of this process.
         command = ["python3" if word == sys.executable else word for word in argv]
-        options = [*self._options(stage, cwd, container), *_passed(env), "--env", f"POLY_EPO_IMAGE_DIGEST={image}"]
+        options = [*self._options(stage, cwd, container), *_passed(env), "--env", f"{_DIGEST}={image}"]
         code = stream(
             ["docker", "run", *options, image, "python3", "-I", "-S", _INSIDE, *command],
             cwd=cwd,
