@@ -57,8 +57,9 @@ class SyncReport:
     @property
     def address(self) -> str:
         """Where to look: the parent run's page, or the command that serves a local store."""
-        if self.uri.startswith("http") and RETRAIN in self.runs:
-            return f"{self.uri}/#/experiments/{self.experiment_id}/runs/{self.runs[RETRAIN]}"
+        if self.uri.startswith("http"):
+            page = f"/#/experiments/{self.experiment_id}/runs/{self.runs[RETRAIN]}" if RETRAIN in self.runs else ""
+            return f"{self.uri}{page}"
         return f"mlflow ui --backend-store-uri {self.uri}"
 
 
