@@ -26,9 +26,7 @@ def install() -> None:
 
 @app.command()
 def start(
-    model: Annotated[
-        Path, typer.Option(help="Directory of the model it starts with (weights, config, tokenizer).")
-    ],
+    model: Annotated[Path, typer.Option(help="Directory of the model it starts with (weights, config, tokenizer).")],
     port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1; 0 takes a free one.")] = 0,
     gpu: Annotated[int | None, typer.Option(help="Index of the GPU it runs on.")] = None,
     name: Annotated[str, typer.Option(help="Name under which the model is served.")] = "policy",
