@@ -90,7 +90,9 @@ def workload_of(
     gpus = processes
     mixed = training.dtype == "bfloat16"
     sequences = improve.prompts_per_iteration * improve.group_size
-    micro_batch = max(min(training.micro_batch_tokens, sequences * (prompt + longest)), prompt + longest)
+    minibatch = -(-improve.prompts_per_iteration // improve.minibatches) * (prompt + improve.group_size * longest)
+    # No more than an optimizer step has, no less than one completion with its prompt.
+    micro_batch = max(min(training.micro_batch_tokens, minibatch), prompt + longest)
     vllm = rollout.engine == "vllm"
     in_flight = rollout.vllm.max_in_flight if vllm else rollout.batch_size
     work = Workload(

@@ -75,6 +75,7 @@ def test_what_params_say_goes_into_the_workload() -> None:
     work, notes = workload_of(params, architecture, Assumed(prompt_tokens=10), processes=2, device_type="cpu")
     assert (work.prompts, work.group_size, work.completions) == (4, 8, 32)
     assert work.mean_completion_tokens == 3
+    assert work.micro_batch_tokens == 96
     assert work.concurrent_sequences == 16
     assert any("completions of 3 tokens" in note for note in notes)
     assert not any("prompts of" in note for note in notes)
