@@ -26,6 +26,9 @@ class VllmParams(Section):
         servers: how many it starts then, one per GPU.
         allow_remote: also talk to servers beyond loopback.
         dtype: of weights and activations on the server.
+        weights: how a new policy gets into a server: ``files``, the server reads its directory; ``nccl``, GPU to GPU
+            (components/rollout/vllm_transfer.py; not run by this project's tests).
+        transfer_address, transfer_port: where servers reach this machine for ``nccl``.
         max_in_flight: completions under way on one server; more wait in the queue.
         attempts: how often a group is asked for that the server answers with a fault of its own.
         start_limit_seconds: a server that starts must answer within this.
@@ -40,6 +43,9 @@ class VllmParams(Section):
     servers: int = Field(default=1, ge=1, exclude=True)
     allow_remote: bool = Field(default=False, exclude=True)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    weights: Literal["files", "nccl"] = Field(default="files", exclude=True)
+    transfer_address: str = Field(default="127.0.0.1", exclude=True)
+    transfer_port: int = Field(default=29600, ge=1, le=65535, exclude=True)
     max_in_flight: int = Field(default=256, ge=1, exclude=True)
     attempts: int = Field(default=4, ge=1, exclude=True)
     start_limit_seconds: float = Field(default=900.0, gt=0, exclude=True)

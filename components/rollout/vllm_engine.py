@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,12 +27,12 @@ from components.manifest import fingerprint, read_manifest
 from components.policy.load import load_tokenizer, prompt_ids
 from components.records import ROLLOUT, Problem
 from components.rollout.group_store import GroupStore
-from components.rollout.params import RolloutParams
+from components.rollout.params import RolloutParams, VllmParams
 from components.rollout.vllm_client import Completion, GroupRequest
 from components.rollout.vllm_managed import managed_servers
 from components.rollout.vllm_pool import PoolLimits, sample_groups
 from components.rollout.vllm_replica import Replica
-from components.rollout.vllm_sync import Policy
+from components.rollout.vllm_sync import Load, Policy, load_from_files
 
 __all__ = ["SamplingStats", "VllmEngine"]
 
@@ -159,12 +160,12 @@ class VllmEngine:
     def _servers(self) -> list[Replica]:
         vllm = self._params.vllm
         if not self._replicas:
-            limit = vllm.outage_limit_seconds
+            limit, load = vllm.outage_limit_seconds, _load(vllm)
             if vllm.urls:
-                self._replicas = [Replica(url.rstrip("/"), outage_limit=limit) for url in vllm.urls]
+                self._replicas = [Replica(url.rstrip("/"), outage_limit=limit, load=load) for url in vllm.urls]
             else:
                 self._replicas = [
-                    Replica(server.url, outage_limit=limit, starter=server)
+                    Replica(server.url, outage_limit=limit, starter=server, load=load)
                     for server in managed_servers(vllm, self._state / "logs")
                 ]
         return self._replicas
@@ -224,6 +225,15 @@ class _Counted:
             "seed": [self._seed] * size,
         }
         return pa.Table.from_pydict(columns, schema=ROLLOUT)
+
+
+def _load(params: VllmParams) -> Load:
+    """How weights get into the servers."""
+    if params.weights == "files":
+        return load_from_files
+    from components.rollout.vllm_transfer import send_over_nccl  # noqa: PLC0415  (needs vLLM, which few have here)
+
+    return partial(send_over_nccl, address=params.transfer_address, port=params.transfer_port)
 
 
 @contextmanager

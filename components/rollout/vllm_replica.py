@@ -17,7 +17,16 @@ from typing import Protocol
 from components.errors import PolyEpoError
 from components.rollout.http import Connection, Unreachable
 from components.rollout.vllm_server import is_healthy
-from components.rollout.vllm_sync import Policy, ServerFacts, architecture, current_label, inspect, put_policy
+from components.rollout.vllm_sync import (
+    Load,
+    Policy,
+    ServerFacts,
+    architecture,
+    current_label,
+    inspect,
+    load_from_files,
+    put_policy,
+)
 
 __all__ = ["Lost", "Outage", "Replica", "Starter", "Ticket"]
 
@@ -58,13 +67,17 @@ class Replica:
         url: its address.
         outage_limit: seconds without an answer after which the server is given up.
         starter: starts its process; None: somebody else does.
+        load: how weights get into it.
     """
 
-    def __init__(self, url: str, *, outage_limit: float, starter: Starter | None = None) -> None:
+    def __init__(
+        self, url: str, *, outage_limit: float, starter: Starter | None = None, load: Load = load_from_files
+    ) -> None:
         self.url = url
         self.sync_seconds = 0.0
         self._outage_limit = outage_limit
         self._starter = starter
+        self._load = load
         self._mending = threading.Lock()
         self._ticket: Ticket | None = None
         self._policy: Policy | None = None
@@ -162,7 +175,7 @@ class Replica:
                 remedy="its log says why it ends, or who else uses it",
             )
         begin = time.monotonic()
-        label = put_policy(connection, policy)
+        label = put_policy(connection, policy, self._load)
         self.sync_seconds += time.monotonic() - begin
         log.debug("rollout server %s holds policy %d", self.url, policy.version)
         return Ticket(facts, label)

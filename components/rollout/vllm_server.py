@@ -107,7 +107,8 @@ class ServerSettings:
 
     def _device_arguments(self) -> list[str]:
         if self.environment.on_gpu:
-            return ["--gpu-memory-utilization", str(self.params.gpu_memory_share)]
+            transfer = ["--weight-transfer-config", '{"backend": "nccl"}'] if self.params.weights == "nccl" else []
+            return ["--gpu-memory-utilization", str(self.params.gpu_memory_share), *transfer]
         return ["--enforce-eager"]
 
     def _device_environ(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,17 @@ from components.errors import PolyEpoError
 from components.rollout.http import API_KEY, Connection, Malformed, Refused
 from components.rollout.vllm_environment import check_version
 
-__all__ = ["SERVED_NAME", "Policy", "ServerFacts", "architecture", "current_label", "inspect", "put_policy"]
+__all__ = [
+    "SERVED_NAME",
+    "Load",
+    "Policy",
+    "ServerFacts",
+    "architecture",
+    "current_label",
+    "inspect",
+    "load_from_files",
+    "put_policy",
+]
 
 SERVED_NAME = "policy"
 """The name under which our servers serve the policy, whatever its version."""
@@ -77,8 +88,22 @@ def inspect(connection: Connection) -> ServerFacts:
     return facts
 
 
-def put_policy(connection: Connection, policy: Policy) -> str:
+Load = Callable[[Connection, Path], None]
+"""Puts the weights in a directory into a paused server."""
+
+
+def load_from_files(connection: Connection, directory: Path) -> None:
+    """Have the server read ``directory`` itself (components/rollout/vllm_worker.py)."""
+    connection.post("/collective_rpc", {"method": "load_policy", "kwargs": {"directory": str(directory)}})
+
+
+def put_policy(connection: Connection, policy: Policy, load: Load = load_from_files) -> str:
     """Load ``policy`` into the running server, in place.
+
+    Args:
+        connection: to the server.
+        policy: what it is to hold.
+        load: how the weights get there.
 
     Returns:
         The label that names its weights from now on.
@@ -88,12 +113,12 @@ def put_policy(connection: Connection, policy: Policy) -> str:
         Unreachable: it went away.
     """
     label = f"{policy.version}-{secrets.token_hex(8)}"
-    directory = str(policy.directory.absolute())
+    directory = policy.directory.absolute()
     try:
         connection.post("/pause?mode=wait")
         try:
             connection.post("/update_weight_version", {"new_version": f"loading {label}"})
-            connection.post("/collective_rpc", {"method": "load_policy", "kwargs": {"directory": directory}})
+            load(connection, directory)
             connection.post("/reset_prefix_cache")
             connection.post("/update_weight_version", {"new_version": label})
         finally:
