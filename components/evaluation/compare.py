@@ -2,8 +2,10 @@
 
 python -m components.evaluation.compare --evaluation base=DIR --evaluation grpo=DIR --evaluation poly_epo=DIR \\
     --history grpo=FILE --history poly_epo=FILE --out reports/comparison
+python -m components.evaluation.compare --workspace workspace --out reports/comparison
 
-The first evaluation is the baseline of the others. The directory holds table.json, table.md, the figures as
+The first evaluation is the baseline of the others; with --workspace they are those of the base policy and of every arm
+of params ``improve.arms``. The directory holds table.json, table.md, metrics.json (by model), the figures as
 PNG and SVG under figures/ (on white) and figures/dark/ (on black), and the data of each as CSV.
 """
 
@@ -27,7 +29,7 @@ __all__ = ["compare"]
 
 T = TypeVar("T")
 
-_FORMAT = 2  # raised when the same inputs would give other bytes
+_FORMAT = 3  # raised when the same inputs would give other bytes
 
 
 def compare(
@@ -62,6 +64,7 @@ def compare(
     with publish(out, fingerprint=content, facts=facts) as directory:
         write_json(directory / "table.json", document)
         (directory / "table.md").write_text(markdown(document), encoding="utf-8")
+        write_json(directory / "metrics.json", {evaluation.name: evaluation.metrics for evaluation in evaluations})
         draw_all(directory, evaluations, histories, document)
     return True
 
@@ -70,18 +73,30 @@ def main() -> None:
     """The command line."""
     parser = component_parser("Compare evaluations: a table with paired differences, and figures with their data.")
     parser.add_argument(
-        "--evaluation", action="append", required=True, metavar="NAME=DIR", help="first: the baseline; repeatable"
+        "--evaluation", action="append", default=[], metavar="NAME=DIR", help="first: the baseline; repeatable"
     )
     parser.add_argument("--history", action="append", default=[], metavar="NAME=FILE", help="history.json; repeatable")
+    parser.add_argument("--workspace", type=Path, help="the pipeline's: its base policy and arms, instead of names")
     parser.add_argument("--out", type=Path, required=True, help="directory to publish")
     parser.add_argument(
         "--allow-differences", action="store_true", help="flag other sampling or verifiers instead of refusing them"
     )
     arguments = parser.parse_args()
-    params = load_params(arguments.params)[EvaluationParams]
-    evaluations = _named(arguments.evaluation, read_evaluation, "--evaluation")
-    histories = _named(arguments.history, read_history, "--history")
-    done = compare(evaluations, histories, arguments.out, params=params, allow_differences=arguments.allow_differences)
+    params = load_params(arguments.params)
+    entries, curves = arguments.evaluation, arguments.history
+    if (arguments.workspace is None) == (not entries):
+        raise PolyEpoError("give --evaluation NAME=DIR or --workspace DIR, one of them", where="compare")
+    if arguments.workspace is not None:
+        arms = params.as_dict()["improve"]["arms"]
+        entries = [f"{name}={arguments.workspace / 'evaluation' / name}" for name in ("base", *arms)]
+        curves = [f"{arm}={arguments.workspace / 'improve' / arm / 'history.json'}" for arm in arms]
+    done = compare(
+        _named(entries, read_evaluation, "--evaluation"),
+        _named(curves, read_history, "--history"),
+        arguments.out,
+        params=params[EvaluationParams],
+        allow_differences=arguments.allow_differences,
+    )
     logging.getLogger(__name__).info("%s %s", arguments.out, "written" if done else "is up to date")
 
 

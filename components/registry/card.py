@@ -59,20 +59,21 @@ def model_card(
 
 def _measured(evidence: Evidence, metrics: Mapping[str, Any]) -> list[str]:
     intervals = {name: value for name, value in metrics.items() if isinstance(value, dict) and "value" in value}
+    ordered = sorted(intervals.items(), key=lambda item: _by_k(item[0]))
     return [
         f"{len(evidence.problems)} problems, {evidence.samples} samples each; distinct correct clusters among "
         f"{evidence.distinct_samples}; verifier failed or timed out on {evidence.unverified} completions.",
         "",
         f"| metric | value | {metrics.get('confidence', 0.95):.0%} interval |",
         "|---|---:|---:|",
-        *(f"| {name} | {v['value']:.3f} | {v['low']:.3f} to {v['high']:.3f} |" for name, v in intervals.items()),
+        *(f"| {name} | {v['value']:.3f} | {v['low']:.3f} to {v['high']:.3f} |" for name, v in ordered),
     ]
 
 
 def _curve(history: Sequence[Mapping[str, Any]]) -> list[str]:
     """pass@k on the validation split at the start, the middle and the end of training."""
     rows = [history[index] for index in sorted({0, len(history) // 2, len(history) - 1})] if history else []
-    ks = [name for name in (rows[0] if rows else {}) if name.startswith("pass@")]
+    ks = sorted((name for name in (rows[0] if rows else {}) if name.startswith("pass@")), key=_by_k)
     if not ks:
         return []
     return [
@@ -90,6 +91,12 @@ def _limits(evidence: Evidence) -> list[str]:
         "- Intervals are over problems; they do not hold the variation between training seeds.",
         "- Completions are not filtered: treat them as untrusted text.",
     ]
+
+
+def _by_k(metric: str) -> tuple[str, int]:
+    """Metrics by name, those of one name by their k: files keep them in the order of text, pass@16 before pass@2."""
+    name, _, k = metric.partition("@")
+    return name, int(k) if k.isdecimal() else 0
 
 
 def _value(entry: Any) -> str:

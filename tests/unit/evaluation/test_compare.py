@@ -52,7 +52,7 @@ def test_table_and_figures_are_the_same_bytes_every_time(
     names = ("branching", "coverage", "differences", "distinct_correct", "pass_at_k", "strategies")
     figures = [f"figures/{theme}{n}.{kind}" for theme in ("", "dark/") for n in names for kind in ("png", "svg")]
     data = [f"{name}.csv" for name in names]
-    assert sorted(one) == sorted([*data, *figures, "manifest.json", "table.json", "table.md"])
+    assert sorted(one) == sorted([*data, *figures, "manifest.json", "metrics.json", "table.json", "table.md"])
     for name in figures:
         assert one[name].startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
     assert not compare(evaluations, histories, tmp_path / "one", params=small_params())
@@ -138,6 +138,26 @@ def test_the_command_line(tmp_path: Path, published: Path, monkeypatch: pytest.M
     command.main()
     document = json.loads((tmp_path / "out" / "table.json").read_text())
     assert [row["model"] for row in document["models"]] == list(ENGINES)
+
+
+def test_the_command_line_of_the_pipeline_compares_the_base_and_every_arm(
+    tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "evaluation").symlink_to(published / "evaluation")
+    for arm in ("grpo", "poly_epo"):
+        (workspace / "improve" / arm).mkdir(parents=True)
+        (workspace / "improve" / arm / "history.json").symlink_to(published / f"{arm}.json")
+    options = ["--workspace", str(workspace), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["compare", *options])
+    command.main()
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(metrics) == ["base", "grpo", "poly_epo"]
+    assert metrics["grpo"] == json.loads((published / "evaluation" / "grpo" / "metrics.json").read_text())
+    monkeypatch.setattr(sys, "argv", ["compare", *options, "--evaluation", "base=x"])
+    with pytest.raises(PolyEpoError, match="one of them"):
+        command.main()
 
 
 @pytest.mark.parametrize(
