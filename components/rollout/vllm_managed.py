@@ -50,16 +50,15 @@ class ManagedServer:
                 self.process.stop()
             log.info("rollout server %s: starting (%s)", self.url, self._log_file)
             starting = _spawner.submit(ServerProcess.start, self._settings, policy.directory, log_file=self._log_file)
-            self.process = starting.result()
+            process = self.process = starting.result()
             self._takes = wanted
-            self.process.wait()
+            process.wait()
 
     def stop(self) -> None:
-        """End it; the next use starts it again."""
-        with self._guard:
-            if self.process is not None:
-                self.process.stop()
-                self.process = None
+        """End it, also while a thread waits for it to start; the next use starts it again."""
+        if self.process is not None:
+            self.process.stop()
+            self.process = None
 
 
 _servers: dict[str, list[ManagedServer]] = {}
