@@ -106,10 +106,11 @@ def greedy(server: ManagedServer, policy: Path, rows: list[Problem], new_tokens:
     return outputs
 
 
-def kill_amid(engine: VllmEngine, server: ManagedServer, before: object) -> None:
-    """Kill the server as soon as the next sampling has a finished group."""
-    while engine._store is before or engine._store is None or not engine._store.finished():
+def kill_amid(engine: VllmEngine, server: ManagedServer, before: object, delay: float) -> None:
+    """Kill the server ``delay`` seconds into the next sampling."""
+    while engine._store is before:
         time.sleep(0.01)
+    time.sleep(delay)
     assert server.process is not None
     end_group(server.process.pid)
 
@@ -143,7 +144,7 @@ def measure(policy: Path, work: Path, sequences: int, new_tokens: int, dtype: st
 
     vllm.load_policy(policy, 2)
     speed(vllm, rows[:1], seed=3)
-    killer = threading.Thread(target=kill_amid, args=(vllm, server, vllm._store))
+    killer = threading.Thread(target=kill_amid, args=(vllm, server, vllm._store, seconds / 2))
     killer.start()
     begin = time.perf_counter()
     survived = vllm.sample(rows, group_size=GROUP, seed=4)
