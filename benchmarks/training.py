@@ -191,7 +191,7 @@ def report(options: argparse.Namespace, model: str) -> None:
     print(f"groups of {options.group}, prompts of {options.prompt}, micro-batches of {options.micro_batch}; ", end="")
     print(f"fp32, {options.threads} threads, medians of {options.repeats}\n")
     print("| | TRL 1.16.0 | here | ratio |\n|---|---:|---:|---:|", flush=True)
-    for checkpointing in (False, True):
+    for checkpointing in (False, True) if "step" in options.parts else ():
         steps = job(model, completions=mix, repeats=options.repeats, what="step", checkpointing=checkpointing, **shared)
         found = both(steps, options)
         name = "checkpointing on" if checkpointing else "checkpointing off"
@@ -202,15 +202,20 @@ def report(options: argparse.Namespace, model: str) -> None:
             row(f"peak of the process, {name}", *(found[s]["peak"] / GIB for s in ("TRL", "here")), "GiB", times=False)
         )
         sys.stdout.flush()
-    micro = job(model, completions=mix[: options.micro_batch], repeats=1, what="head", **shared | {"group": 2})
-    found = both(micro, options)
-    print(row("memory of head and loss, one micro-batch", *(found[s]["head"] / 2**20 for s in ("TRL", "here")), "MiB"))
-    for length in options.fit:
+    if "head" in options.parts:
+        head_row(model, mix, shared, options)
+    for length in options.fit if "fit" in options.parts else ():
         alone = shared | {"micro": 2, "group": 2}
         long = job(model, completions=[length, 2], repeats=0, what="step", checkpointing=True, **alone)
         found = both(long, options)
         name = f"peak with a completion of {length} tokens, checkpointing on"
         print(row(name, *(found[s]["peak"] / GIB for s in ("TRL", "here")), "GiB", times=False), flush=True)
+
+
+def head_row(model: str, mix: list[int], shared: Job, options: argparse.Namespace) -> None:
+    micro = job(model, completions=mix[: options.micro_batch], repeats=1, what="head", **shared | {"group": 2})
+    found = both(micro, options)
+    print(row("memory of head and loss, one micro-batch", *(found[s]["head"] / 2**20 for s in ("TRL", "here")), "MiB"))
 
 
 def main() -> None:
@@ -231,6 +236,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=128, help="longest completion, tokens")
     parser.add_argument("--micro-batch", type=int, default=4, help="completions of TRL's micro-batch")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--parts", nargs="+", choices=["step", "head", "fit"], default=["step", "head", "fit"])
     parser.add_argument("--fit", type=int, nargs="*", default=[1024, 2048], help="lengths whose peak is measured")
     options = parser.parse_args()
     options.peer_python = options.peer_python or peer_python()

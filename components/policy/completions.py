@@ -75,8 +75,8 @@ def left_pad(rows: Sequence[list[int]], pad_id: int, device: torch.device) -> tu
 def hidden_before_completions(model: PreTrainedModel, batch: CompletionBatch, *, share_prompts: bool = True) -> Tensor:
     """The last hidden state at the position before each completion token, (B, C, D).
 
-    ``share_prompts=False`` runs whole sequences instead: the same values, for models under activation
-    checkpointing, which cannot keep a cache.
+    ``share_prompts=False`` runs whole sequences instead: the same values, for architectures without such a cache and
+    under activation checkpointing, which cannot keep one.
     """
     return _shared(model, batch) if share_prompts else _whole_sequences(model, batch)
 

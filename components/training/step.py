@@ -17,8 +17,6 @@ from components.training.params import TrainingParams
 
 __all__ = ["StepSums", "loss_inputs", "loss_of", "rollout_names", "trained_rows"]
 
-_NAMED = 3
-
 
 @dataclass
 class StepSums:
