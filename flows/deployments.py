@@ -35,6 +35,8 @@ MANUAL = ("retrain/manual", "evaluate/manual", "promote/manual", "rollback/manua
 GPU_LIMIT = "poly-epo-gpus"
 """The concurrency limit whose slots are the team's GPUs; runs wait for them when POLY_EPO_GPU_LIMIT names it."""
 
+_AT_ONCE = 4  # each deployment runs once at a time; a rollback must not wait for hours of training
+
 
 def prefect_command(*arguments: str) -> list[str]:
     """The command line of Prefect's own CLI in this environment."""
@@ -72,7 +74,9 @@ def start_worker(root: Path, api_url: str, *, run_once: bool = False) -> subproc
         run_once: end when what is due has been run.
     """
     options = ["--run-once"] if run_once else []
-    command = prefect_command("worker", "start", "--pool", POOL, "--type", "process", "--limit", "1", *options)
+    command = prefect_command(
+        "worker", "start", "--pool", POOL, "--type", "process", "--limit", str(_AT_ONCE), *options
+    )
     return subprocess.Popen(
         [sys.executable, "-I", "-S", process_guard.__file__, str(os.getpid()), *command],
         cwd=root,

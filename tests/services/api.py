@@ -25,6 +25,15 @@ class PrefectApi:
     def patch(self, path: str, body: object) -> None:
         self._ask(path, body, "PATCH")
 
+    def delete(self, path: str) -> None:
+        self._ask(path, None, "DELETE")
+
+    def waiting(self, flow: str) -> list[dict[str, Any]]:
+        """The flow's runs that have not begun."""
+        states = {"state": {"type": {"any_": ["SCHEDULED", "PENDING"]}}}
+        found = self.post("flow_runs/filter", {"flows": {"name": {"any_": [flow]}}, "flow_runs": states})
+        return list(found)
+
     def runs(self, flow: str) -> list[dict[str, Any]]:
         """The flow's runs, oldest first, those that have begun or ended."""
         query = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"}
