@@ -1,4 +1,4 @@
-"""pass@1 and pass@k of a model on candidate tasks after a short warm start on the answer's form: which has room to learn?
+"""pass@1 and pass@k of a model on candidate tasks after a short warm start on the answer's form: which can be learned?
 
     python -m benchmarks.candidate_tasks MODEL_DIRECTORY [--tasks NAME ...] [--problems 24] [--samples 32]
 
