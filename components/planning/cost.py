@@ -41,7 +41,7 @@ RATES: dict[str, Rates] = {
     ),
     "cpu": Rates(
         70e9, 0.7, 10e9, 0.5, 16 * 2**30, "cpu",
-        "70 GFLOP/s: a plain fp32 matrix product on one AVX2 core; 10 GB/s and the shares of both: assumed",
+        "70 GFLOP/s of fp32 matrix products on one AVX2 core, 10 GB/s and the shares of both: assumed, not measured",
     ),
 }  # fmt: skip
 """Rates by device."""
