@@ -48,7 +48,7 @@ def test_a_second_run_skips_every_stage_and_dvc_agrees(finished: Finished) -> No
 
 def test_metrics_plots_and_models_are_shown(finished: Finished) -> None:
     checkout, _ = finished
-    assert "workspace/evaluation/poly_epo/metrics.json" in checkout.run("dvc", "metrics", "show").stdout
+    assert "reports/comparison/metrics.json" in checkout.run("dvc", "metrics", "show").stdout
     page = checkout.run("dvc", "plots", "show").stdout.strip().removeprefix("file://")
     assert page.endswith("index.html")
     models = checkout.run("poly-epo", "models", "list").stdout
