@@ -43,7 +43,7 @@ def test_an_experiment_runs_what_its_parameters_change_and_is_compared(
     other, before = compared["other-seed"], next(compared[name] for name in compared if name in ("main", "master"))
     assert before["params"]["params.yaml"]["data"]["improve"]["seed"] == 0
     assert other["params"]["params.yaml"]["data"]["improve"]["seed"] == 1
-    metrics = "workspace/evaluation/poly_epo/metrics.json"
-    assert other["metrics"][metrics]["data"]["pass@1"] != before["metrics"][metrics]["data"]["pass@1"]
-    same = "workspace/evaluation/base/metrics.json"
-    assert other["metrics"][same]["data"] == before["metrics"][same]["data"]
+    metrics = "reports/comparison/metrics.json"
+    now, then = other["metrics"][metrics]["data"], before["metrics"][metrics]["data"]
+    assert now["poly_epo"]["pass@1"] != then["poly_epo"]["pass@1"]
+    assert now["base"] == then["base"]
