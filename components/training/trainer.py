@@ -109,8 +109,8 @@ class Trainer:
         """One optimizer step per minibatch of whole prompts; returns the metrics of the iteration.
 
         Metrics: loss (mean of the steps), clip_fraction, ratio_mean, mismatch_kl (nats/token), importance_capped
-        (share of tokens), entropy (nats/token), grad_norm (before clipping, mean of the steps), learning_rate
-        (of the last step), trained_share (completions with signal), completion_tokens, skipped_steps (loss or gradient
+        (share of tokens), entropy (nats/token), grad_norm (before clipping, mean of the steps), learning_rate (of the
+        last step taken), trained_share (completions with signal), completion_tokens, skipped_steps (loss or gradient
         not finite), with a KL term reference_kl (nats/token). Those per token are over the tokens trained on.
 
         Raises:
@@ -127,7 +127,8 @@ class Trainer:
                 if len(kept):
                     sums.add(self._step(part, kept, old_logprobs))
         return sums.means(minibatches=minibatches, with_reference=self._params.kl_coefficient > 0) | {
-            "learning_rate": float(self._optimizer.param_groups[0]["lr"]),
+            # Not what the optimizer last used: one that was just loaded has used nothing yet.
+            "learning_rate": self._learning_rate(max(self.steps, 1)),
             "trained_share": sum(map(len, trained)) / len(batch),
             "completion_tokens": float(batch.tokens),
         }
@@ -165,9 +166,10 @@ class Trainer:
         self.steps = progress.steps
         self._skipped = SkippedSteps(params.max_skipped_steps, progress.skipped_in_row)
 
-    def _learning_rate(self) -> float:
+    def _learning_rate(self, step: int) -> float:
+        """Of the optimizer step number ``step``, from 1."""
         warmup = self._params.warmup_steps
-        share = min((self.steps + 1) / warmup, 1.0) if warmup else 1.0
+        share = min(step / warmup, 1.0) if warmup else 1.0
         return self._params.learning_rate * share
 
     def _micro_batches(self, batch: ScoredBatch) -> Iterator[tuple[_MicroBatch, bool]]:
@@ -210,7 +212,7 @@ class Trainer:
     def _step(self, part: ScoredBatch, kept: ScoredBatch, old: list[Tensor] | None) -> StepSums:
         """One optimizer step over ``kept``; ``part`` (with the completions without signal) sets the normaliser."""
         for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+            group["lr"] = self._learning_rate(self.steps + 1)
         self._optimizer.zero_grad(set_to_none=True)
         sums, spoilt = StepSums(), list[str]()
         reference = self._reference_logprobs(kept)
