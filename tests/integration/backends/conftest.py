@@ -1,4 +1,4 @@
-"""The team's back ends, once for all tests here, and checkouts small enough to be run several times."""
+"""The team's back ends, and checkouts small enough to be run several times."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ registry:
 """The whole pipeline at a size that shows only that it works; its gate lets everything pass."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Postgres, S3, Prefect and MLflow with logins."""
+    """Postgres, S3, Prefect and MLflow with logins; a module of tests has its own, and may count what they hold."""
     try:
         with running(tmp_path_factory.mktemp("stack")) as servers:
             yield servers
