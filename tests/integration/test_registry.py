@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -382,6 +383,9 @@ def test_pages_show_the_facts(desk, monkeypatch):
     for heading in ("## Evaluation", "## Limits", "## How to load it", "## Made from", "## Parameters"):
         assert heading in text
     assert f"data: `{data}`" in text
+    ks = [int(k) for k in re.findall(r"^\| pass@(\d+) \|", text, re.MULTILINE)]
+    assert len(ks) > 1
+    assert ks == sorted(ks)
     assert kept_text(models, version, "dvc.lock") == "stages: {}\n"
     told = lineage(models, version)
     for fact in (data, version.policy, "learning_rate", f"evaluation {ARM}", "40 problems x 16 samples", "torch 2."):
