@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import PolyEpoError
+from components.tracking.database import make_database
 from components.tracking.params import TrackingParams
 
 if TYPE_CHECKING:
@@ -103,9 +104,9 @@ def _open(uri: str, experiment: str) -> Store:
     with translated(uri):
         location = None
         if uri.startswith(_SQLITE):
-            directory = Path(uri.removeprefix(_SQLITE)).parent
-            directory.mkdir(parents=True, exist_ok=True)
-            location = (directory / "mlartifacts").as_uri()
+            database = Path(uri.removeprefix(_SQLITE))
+            make_database(database)
+            location = (database.parent / "mlartifacts").as_uri()
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         found = client.get_experiment_by_name(experiment)
         if found is not None and found.lifecycle_stage != "active":
