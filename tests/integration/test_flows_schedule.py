@@ -1,18 +1,15 @@
 """The scheduled retrain on a real server: prefect.yaml applied, and a process worker that runs it."""
 
-import json
 import os
 import shutil
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flows.deployments import DEPLOYMENT, GPU_LIMIT, MANUAL, apply_deployments, start_worker
 from flows.server import PrefectServer
+from tests.services.api import PrefectApi
 from tests.unit.flows.toy import REPOSITORY, calls, make_project
 
 pytestmark = pytest.mark.slow
@@ -35,41 +32,25 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pa
         server.stop()
 
 
-def call(api_url: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """The answer of Prefect's API: GET without a body, POST with one."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{api_url}/{path}", data=data, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
 def test_everything_is_applied_once_and_a_worker_runs_a_retrain(served: tuple[Path, str]) -> None:
     root, api_url = served
+    api = PrefectApi(api_url)
     apply_deployments(root, api_url)
     apply_deployments(root, api_url)  # again: nothing is doubled
-    deployment = call(api_url, f"deployments/name/{DEPLOYMENT}")
+    deployment = api.get(f"deployments/name/{DEPLOYMENT}")
     assert [schedule["schedule"]["cron"] for schedule in deployment["schedules"]] == ["0 3 * * *"]
     assert deployment["global_concurrency_limit"]["limit"] == 1
 
-    assert call(api_url, f"v2/concurrency_limits/{GPU_LIMIT}")["limit"] == 1
-    names = [automation["name"] for automation in call(api_url, "automations/filter", {})]
+    assert api.get(f"v2/concurrency_limits/{GPU_LIMIT}")["limit"] == 1
+    names = [automation["name"] for automation in api.post("automations/filter", {})]
     assert names == ["poly-epo: crashed runs"]
 
-    manual = call(api_url, f"deployments/name/{MANUAL[0]}")
-    flow_run = call(api_url, f"deployments/{manual['id']}/create_flow_run", {})
+    flow_run = api.start(MANUAL[0])
     worker = start_worker(root, api_url)
     try:
-        deadline = time.monotonic() + 180
-        while (state := call(api_url, f"flow_runs/{flow_run['id']}")["state"]["type"]) not in (
-            "COMPLETED",
-            "FAILED",
-            "CRASHED",
-        ):
-            assert time.monotonic() < deadline, state
-            assert worker.poll() is None
-            time.sleep(0.5)
+        ended = api.wait(flow_run, 600)
     finally:
         worker.terminate()
         worker.wait(30)
-    assert state == "COMPLETED"
+    assert ended["state"]["type"] == "COMPLETED"
     assert sorted(calls(root)) == ["a", "b", "compare", "data", "slow"]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from typing import Any
 
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
+_PATIENCE = 60.0
+"""Seconds for which a server on SQLite may answer 503: its database is locked while another request writes."""
+
+
 class PrefectApi:
-    """Requests to the server at ``url``."""
+    """Requests to the server at ``url``; like Prefect's own client it asks again after a 503."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -56,6 +61,13 @@ class PrefectApi:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._url}/{path}", data=data, method=method)
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
