@@ -48,7 +48,7 @@ def test_everything_is_applied_once_and_a_worker_runs_a_retrain(served: tuple[Pa
     flow_run = api.start(MANUAL[0])
     worker = start_worker(root, api_url)
     try:
-        ended = api.wait(flow_run, 600)
+        ended = api.wait(flow_run, 480)
     finally:
         worker.terminate()
         worker.wait(30)
