@@ -13,7 +13,7 @@ import pytest
 
 from components.registry.store import CHALLENGER, CHAMPION, PREVIOUS
 from tests.integration.mlflow_server import mlflow_server
-from tests.integration.test_registry import Desk
+from tests.integration.registry.desk import Desk
 from tests.unit.tracking import synthetic
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ RIVAL = """
 import sys, time
 from pathlib import Path
 from components.registry.ledger import Ledger
-from tests.integration.test_registry import Desk
+from tests.integration.registry.desk import Desk
 root, uri, model, meeting = sys.argv[1:]
 real = Ledger.append
 def append(self, move, length):
@@ -42,7 +42,7 @@ import sys, time
 from pathlib import Path
 from components.registry.ledger import Ledger
 from components.registry.store import Models
-from tests.integration.test_registry import Desk
+from tests.integration.registry.desk import Desk
 root, uri, model, step, reached = sys.argv[1:]
 def stop_before(kind, name, matches):
     real = getattr(kind, name)

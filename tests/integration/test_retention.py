@@ -17,7 +17,7 @@ from components.registry.retention import make_plan, prune
 from components.registry.store import CHAMPION, PREVIOUS, Models
 from components.tracking.client import POLICY_TAG
 from components.tracking.params import TrackingParams
-from tests.integration.test_registry import ARM, Desk
+from tests.integration.registry.desk import ARM, Desk
 from tests.unit.tracking import synthetic
 
 ROOT = Path(__file__).parents[2]

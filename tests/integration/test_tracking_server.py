@@ -14,7 +14,7 @@ import pytest
 from components.registry.store import CHAMPION
 from components.tracking.params import TrackingParams
 from tests.integration.mlflow_server import mlflow_server
-from tests.integration.test_registry import Desk
+from tests.integration.registry.desk import Desk
 from tests.integration.test_tracking import Place
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
