@@ -162,7 +162,7 @@ def _interval(entry: Mapping[str, float], sign: str) -> str:
 
 def _improvement(entry: Mapping[str, float]) -> str:
     probability = entry.get("probability")
-    return _interval(entry, "+") + (f" P {probability:.2f}" if probability is not None else "")
+    return _interval(entry, "+") + (f" P\N{NO-BREAK SPACE}{probability:.2f}" if probability is not None else "")
 
 
 def _known(value: object) -> str:

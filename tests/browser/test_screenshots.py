@@ -39,11 +39,12 @@ def test_screenshots_of_every_page(browser: Any, shown: Served, tmp_path: Path) 
     newest = next(run for run in runs if run.model == "poly_epo")
     chosen = [run.id for run in runs if run.workspace == newest.workspace]
     one = quote(newest.id, safe="")
+    rival = next((run for run in runs if run.model == "grpo" and run.workspace == newest.workspace), newest)
     pages = {
         "runs": "/runs",
         "compare": "/compare?" + "&".join(f"run={quote(run, safe='')}" for run in sorted(chosen)),
         "run": f"/runs/{one}",
-        "rollouts": f"/runs/{one}/rollouts?iteration={newest.iterations}&iteration2={newest.iterations - 1}",
+        "rollouts": f"/runs/{one}/rollouts?iteration={newest.iterations}&run2={quote(rival.id, safe='')}",
         "models": "/models",
     }
     if shown.site.remote.known().versions:

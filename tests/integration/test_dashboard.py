@@ -152,6 +152,24 @@ def test_hostile_completions_are_text(client: TestClient) -> None:
     assert whole.text.count("x" * 1_000_000) == 1
 
 
+def test_beside_a_problem_stands_the_nearest_iteration_that_sampled_it(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    write_params(tmp_path / "project", ["grpo"], 5, 8, {})
+    archive = tmp_path / "archive" / "one"
+    make_workspace(archive, seed=1)
+    for number in (1, 2, 5):  # only these sampled train-4
+        make_iteration(archive, "poly_epo", number, 6, seed=1, problems=5)
+    client = client_of(tmp_path)
+    address = "/runs/one:poly_epo/rollouts?problem=train-4&iteration="
+    assert "Poly-EPO · one, iteration 2</h2>" in client.get(f"{address}1&run2=one:poly_epo").text
+    assert "Poly-EPO · one, iteration 2</h2>" in client.get(f"{address}5&run2=one:poly_epo").text
+    missing = client.get(f"{address}5&iteration2=6").text
+    assert "was not sampled in this iteration; it has 4 others" in missing
+    assert 'run2=one%3Apoly_epo&amp;iteration2=5">iteration 5</a>' in missing
+    other = client.get(f"{address}5&run2=one:grpo").text  # another run stands beside it at the same iteration
+    assert "GRPO · one, iteration 5</h2>" in other
+
+
 def test_why_an_advantage(client: TestClient) -> None:
     text = client.get("/runs/one:poly_epo/rollouts?iteration=6&problem=train-1").text
     assert text.count('<details class="why">') == 8

@@ -17,22 +17,31 @@ from components.errors import PolyEpoError
 __all__ = ["page"]
 
 _WHOLE = 20_000_000  # characters of one completion that a page ever shows
+_NEAR = 40  # iterations looked through, nearest first, for another one that sampled the same problem
 
 
 @dataclass(frozen=True)
 class Side:
-    """One column of the page: a run, an iteration, and the problem's completions in it."""
+    """One column of the page: a run, an iteration, and the problem's completions in it.
+
+    ``nearest`` is the nearest other iteration that sampled the problem, 0 when none near does.
+    """
 
     run: Run
     iteration: int
     iterations: list[int]
     problems: list[str]
     group: Group | None
+    nearest: int = 0
     fault: str = ""
 
 
 def page(site: Site, request: Request) -> Response:
-    """``?problem=&iteration=`` and, beside it, ``&run2=&iteration2=``; ``&full=INDEX`` shows one completion whole."""
+    """``?problem=&iteration=`` and, beside it, ``&run2=&iteration2=``; ``&full=INDEX`` shows one completion whole.
+
+    Without ``iteration2`` another run is shown at the same iteration, the same run at the nearest other iteration that
+    sampled the problem.
+    """
     runs, known = site.runs()
     by_id = {run.id: run for run in runs}
     run = by_id.get(request.path_params["run"])
@@ -45,7 +54,8 @@ def page(site: Site, request: Request) -> Response:
         return _unknown_problem(site, request, left, problem)
     other = by_id.get(asked.get("run2", ""), run)
     beside = asked.get("run2") or asked.get("iteration2")
-    right = _side(site, other, asked.get("iteration2", "") or str(left.iteration), problem) if beside else None
+    opposite = str((left.nearest if other is run else 0) or left.iteration)
+    right = _side(site, other, asked.get("iteration2", "") or opposite, problem) if beside else None
     whole = _whole(left, asked.get("full", ""))
     return site.page(
         request,
@@ -74,9 +84,16 @@ def _side(site: Site, run: Run, iteration: str, problem: str) -> Side:
         problems = site.rollouts.problems(run, number) if number in numbers else []
         chosen = problem or (problems[0] if problems else "")
         group = site.rollouts.group(run, number, chosen, _objective(site, run)) if problems else None
+        nearest = _nearest(site, run, number, numbers, chosen)
     except PolyEpoError as error:
-        return Side(run, 0, [], [], None, error.line())
-    return Side(run, number, numbers, problems, group)
+        return Side(run, 0, [], [], None, fault=error.line())
+    return Side(run, number, numbers, problems, group, nearest)
+
+
+def _nearest(site: Site, run: Run, number: int, numbers: list[int], problem: str) -> int:
+    """An earlier iteration comes before a later one that is as near."""
+    near = sorted((n for n in numbers if n != number), key=lambda n: (abs(n - number), n))[:_NEAR]
+    return next((n for n in near if problem in site.rollouts.problems(run, n)), 0)
 
 
 def _objective(site: Site, run: Run) -> dict[str, Any]:

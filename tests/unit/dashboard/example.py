@@ -94,6 +94,7 @@ def make_iteration(
     *,
     group_size: int = 8,
     seed: int = 0,
+    problems: int = 4,
     completions: Sequence[str] = (),
 ) -> None:
     """rollouts (manifest alone), scored, update and every second evaluation of one iteration."""
@@ -102,7 +103,9 @@ def make_iteration(
     with publish(directory / "rollouts", fingerprint=f"r{arm}{number}"):
         pass
     with publish(directory / "scored", fingerprint=f"s{arm}{number}{seed}") as scored:
-        table = scored_table(arm, share, group_size=group_size, seed=seed + number, completions=completions)
+        table = scored_table(
+            arm, share, group_size=group_size, seed=seed + number, problems=problems, completions=completions
+        )
         write_records(scored / "scored.parquet", table, SCORED_ROLLOUT)
         dump(scored / "metrics.json", {**scored_metrics(share, seed + number)})
     if number % 2 == 0:

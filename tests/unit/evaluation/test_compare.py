@@ -92,7 +92,7 @@ def test_the_text_tables(evaluations: list[Evaluation]) -> None:
     assert "12 held-out problems, 16 samples each" in results.title
     assert "verifier domain; 95% Bayesian intervals" in results.title
     probability = document["differences"][0]["metrics"]["pass@1"]["probability"]
-    assert differences.rows[0][1].endswith(f"] P {probability:.2f}")
+    assert differences.rows[0][1].endswith(f"] P\N{NO-BREAK SPACE}{probability:.2f}")
     text = markdown(document)
     assert text.count("\n|---|") == 2
     assert all(line.count("|") == 6 for line in text.splitlines() if line.startswith("|"))
