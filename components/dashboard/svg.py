@@ -19,7 +19,8 @@ STYLES = 8
 """Series that can be told apart; further ones repeat."""
 
 _WIDTH, _HEIGHT = 560.0, 300.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 12.0, 12.0, 42.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 12.0, 12.0, 42.0  # the left margin at least
+_LABEL, _DIGIT = 28.0, 6.5  # room of the y axis' label, and of one character of a tick
 _MARKERS = 9  # markers on a line at most: more would hide it
 _SHAPES = (
     "M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0Z",
@@ -97,12 +98,14 @@ class _Frame:
     chart: Chart
     x_ticks: list[float] = field(default_factory=list)
     y_ticks: list[float] = field(default_factory=list)
+    left: float = _LEFT
 
     def __post_init__(self) -> None:
         points = [point for series in self.chart.series for point in series.points]
         ends = [value for point in points for value in (point.y, point.low, point.high) if value is not None]
         low, high = self.chart.y_range or (min(ends), max(ends))
         self.y_ticks = ticks(low, high)
+        self.left = max(_LEFT, _LABEL + _DIGIT * max(len(number(tick)) for tick in self.y_ticks))
         self._y = (min(low, self.y_ticks[0]), max(high, self.y_ticks[-1]))
         xs = sorted({point.x for point in points})
         self.x_ticks = _few(xs) if self.chart.log_x else [t for t in ticks(xs[0], xs[-1]) if xs[0] <= t <= xs[-1]]
@@ -111,7 +114,7 @@ class _Frame:
     def x(self, value: float) -> float:
         left, right = self._x
         share = (self._scaled(value) - left) / (right - left) if right > left else 0.5
-        return _LEFT + 8 + share * (_WIDTH - _LEFT - _RIGHT - 16)
+        return self.left + 8 + share * (_WIDTH - self.left - _RIGHT - 16)
 
     def y(self, value: float) -> float:
         low, high = self._y
@@ -190,20 +193,20 @@ def _cell(point: Point) -> str:
 
 
 def _axes(frame: _Frame) -> list[str]:
-    bottom = _HEIGHT - _BOTTOM
+    left, bottom = frame.left, _HEIGHT - _BOTTOM
     parts = []
     for tick in frame.y_ticks:
         y = frame.y(tick)
-        parts.append(f'<path class="grid" d="M{_LEFT:.0f} {y:.1f}H{_WIDTH - _RIGHT:.0f}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 6:.0f}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>')
-    parts.append(f'<path class="axis" d="M{_LEFT:.0f} {bottom:.1f}H{_WIDTH - _RIGHT:.0f}"/>')
+        parts.append(f'<path class="grid" d="M{left:.0f} {y:.1f}H{_WIDTH - _RIGHT:.0f}"/>')
+        parts.append(f'<text class="tick" x="{left - 6:.0f}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>')
+    parts.append(f'<path class="axis" d="M{left:.0f} {bottom:.1f}H{_WIDTH - _RIGHT:.0f}"/>')
     for tick in frame.x_ticks:
         x = frame.x(tick)
         parts.append(f'<path class="axis" d="M{x:.1f} {bottom:.1f}v4"/>')
         parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 17:.1f}" text-anchor="middle">{number(tick)}</text>')
     middle = (_TOP + bottom) / 2
     parts.append(
-        f'<text class="label" x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 6:.0f}" text-anchor="middle">'
+        f'<text class="label" x="{(left + _WIDTH) / 2:.0f}" y="{_HEIGHT - 6:.0f}" text-anchor="middle">'
         f"{escape(frame.chart.x_label)}</text>"
         f'<text class="label" transform="translate(13 {middle:.0f}) rotate(-90)" text-anchor="middle">'
         f"{escape(frame.chart.y_label)}</text>"

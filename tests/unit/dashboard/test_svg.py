@@ -63,6 +63,14 @@ def test_ticks_are_round_rising_and_enclose_the_range(low: float, high: float) -
     assert 2 <= len(found) <= 9
 
 
+def test_long_ticks_leave_the_axis_label_alone() -> None:
+    svg = line_chart(chart(Series("a", 0, [Point(1, 5e-10), Point(2, 2.5e-9)])))
+    labels = [text for text in ElementTree.fromstring(svg).iter() if text.get("text-anchor") == "end"]
+    longest = max(labels, key=lambda text: len(text.text or ""))
+    assert longest.text == "1.5e-09"
+    assert float(longest.attrib["x"]) - 6 * len(longest.text) > 20  # the label's baseline is at 13
+
+
 def test_numbers_are_short() -> None:
     assert [number(v) for v in (0.5, 1234.0, 25_000.0, 1e-5)] == ["0.5", "1,234", "25k", "1e-05"]
 
