@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 from components.dashboard.cache import Cache
 from components.dashboard.comparing import Comparisons
 from components.dashboard.documents import Documents
+from components.dashboard.markdown import markdown
 from components.dashboard.remote import Known, Remote, mlflow_only_runs, with_mlflow_ids
 from components.dashboard.rollouts import Rollouts
 from components.dashboard.runs import Index, Run, Value
@@ -129,7 +130,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters = (moment, interval, signed, metric, visible, shown, display_name, run_label)
+    filters = (moment, interval, signed, metric, visible, shown, markdown, display_name, run_label)
     environment.filters |= {function.__name__: function for function in filters}
     environment.globals["legend_key"] = key
     return environment
