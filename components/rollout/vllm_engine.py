@@ -26,6 +26,7 @@ from components.errors import PolyEpoError
 from components.manifest import fingerprint, read_manifest
 from components.policy.load import load_tokenizer, prompt_ids
 from components.records import ROLLOUT, Problem
+from components.rollout.engine import Finished
 from components.rollout.group_store import GroupStore
 from components.rollout.params import RolloutParams, VllmParams
 from components.rollout.vllm_client import Completion, GroupRequest
@@ -99,7 +100,9 @@ class VllmEngine:
             Policy(directory, version), _digest(directory), tokenizer, _stop_ids(directory, tokenizer)
         )
 
-    def sample(self, problems: Sequence[Problem], *, group_size: int, seed: int) -> pa.Table:
+    def sample(
+        self, problems: Sequence[Problem], *, group_size: int, seed: int, finished: Finished | None = None
+    ) -> pa.Table:
         """See RolloutEngine.sample; ``seed`` is recorded, and tells one sampling from another.
 
         Groups that an earlier call for the same policy, problems, group size and seed had finished before it was
@@ -117,7 +120,10 @@ class VllmEngine:
             held.callback(store.close)
             found = store.finished()
             missing = {number: request for number, request in enumerate(requests) if number not in found}
-            counted = _Counted(loaded, problems, requests, seed, store)
+            counted = _Counted(loaded, problems, requests, seed, store, finished)
+            if finished is not None:
+                for number in sorted(found):
+                    finished(store.group(number))
             repeated, asked_seconds, synced = 0, 0.0, 0.0
             if missing:
                 replicas = self._servers()
@@ -193,18 +199,23 @@ class _Counted:
         requests: Sequence[GroupRequest],
         seed: int,
         store: GroupStore,
+        finished: Finished | None,
     ) -> None:
         self._loaded = loaded
         self._problems = problems
         self._requests = requests
         self._seed = seed
         self._store = store
+        self._finished = finished
         self._guard = threading.Lock()
         self.tokens = 0
 
     def __call__(self, number: int, completions: Sequence[Completion]) -> None:
         """Deliver group ``number``; called from several threads."""
-        self._store.add(number, self._table(number, completions))
+        group = self._table(number, completions)
+        self._store.add(number, group)
+        if self._finished is not None:
+            self._finished(group)
         with self._guard:
             self.tokens += sum(len(completion.ids) for completion in completions)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -34,6 +34,8 @@ class FakeVllm:
         self.forget_labels = False
         self.down_until = 0.0
         self.most_at_once = 0
+        self.before_answer: Callable[[int], None] = lambda number: None
+        """Is called with a completion request's number (from 0) before it is answered."""
         self._at_once = 0
         self._guard = threading.Lock()
 
@@ -59,12 +61,14 @@ class FakeVllm:
 
     def complete(self, body: dict[str, Any]) -> tuple[int, bytes] | None:
         with self._guard:
+            number = len(self.requests)
             self.requests.append(body)
             fault = self.faults.pop(0) if self.faults else ""
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
             time.sleep(0.3 if fault == "late" else 0.005)
+            self.before_answer(number)
             return self._answer(body, fault)
         finally:
             with self._guard:
