@@ -158,7 +158,8 @@ class ArmSteps:
 
     @cached_property
     def _engine(self) -> RolloutEngine:
-        return get_engine(self._settings.rollout, state=self._docs.parent, owner=self._settings.arm)
+        base = self._workspace.policy(0)
+        return get_engine(self._settings.rollout, state=self._docs.parent, owner=self._settings.arm, base=base)
 
     @cached_property
     def _trainer(self) -> TrainerLike:

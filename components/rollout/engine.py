@@ -36,19 +36,22 @@ class RolloutEngine(Protocol):
         """
 
 
-def get_engine(params: RolloutParams, *, state: Path = Path(".poly-epo"), owner: str = "evaluation") -> RolloutEngine:
+def get_engine(
+    params: RolloutParams, *, state: Path = Path(".poly-epo"), owner: str = "evaluation", base: Path | None = None
+) -> RolloutEngine:
     """The engine that ``params.engine`` names.
 
     Args:
         params: section ``rollout``.
         state: local state that is not versioned: groups that are finished while others are not, logs of servers.
         owner: whose groups these are: after a kill, the same one finds them again.
+        base: the policy of version 0, which the later versions' adapters stand beside; None: policies are loaded whole.
     """
     # Imported here: params and flows read this module without paying for torch.
     if params.engine == "vllm":
         from components.rollout.vllm_engine import VllmEngine  # noqa: PLC0415
 
-        return VllmEngine(params, state=state, owner=owner)
+        return VllmEngine(params, state=state, owner=owner, base=base)
     from components.rollout.transformers_engine import TransformersEngine  # noqa: PLC0415
 
     return TransformersEngine(max_new_tokens=params.max_new_tokens, batch_size=params.batch_size)
