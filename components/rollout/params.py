@@ -26,14 +26,18 @@ class VllmParams(Section):
         servers: how many it starts then, one per GPU.
         allow_remote: also talk to servers beyond loopback.
         dtype: of weights and activations on the server.
-        weights: how a new policy gets into a server: ``files``, the server reads its directory; ``nccl``, GPU to GPU
-            (components/rollout/vllm_transfer.py; not run by this project's tests).
+        weights: how a new policy gets into a server: ``files``, the server reads its directory; ``adapter``, it keeps
+            the base policy and reads the new LoRA matrices alone (``training.lora``); ``nccl``, GPU to GPU, and
+            ``ipc``, within one GPU (components/rollout/vllm_transfer.py; not run by this project's tests).
+        adapter_rank: the largest rank of an adapter that servers started here make room for.
         transfer_address, transfer_port: where servers reach this machine for ``nccl``.
         max_in_flight: completions under way on one server; more wait in the queue.
         attempts: how often a group is asked for that the server answers with a fault of its own.
         start_limit_seconds: a server that starts must answer within this.
         outage_limit_seconds: a server that does not answer is waited for this long.
         request_limit_seconds: an answer that takes longer counts as lost.
+        cpu_threads: threads of one server on CPU, bound to no core; null: one on each core, bound to it, which
+            is fastest where nothing else runs.
         kv_cache_gib: memory for the key-value cache of a server on CPU, GiB.
         gpu_memory_share: share of a GPU's memory that a server takes.
         arguments: further command-line arguments of ``vllm serve`` for servers started here.
@@ -43,7 +47,8 @@ class VllmParams(Section):
     servers: int = Field(default=1, ge=1, exclude=True)
     allow_remote: bool = Field(default=False, exclude=True)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    weights: Literal["files", "nccl"] = Field(default="files", exclude=True)
+    weights: Literal["files", "adapter", "nccl", "ipc"] = Field(default="files", exclude=True)
+    adapter_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = Field(default=16, exclude=True)
     transfer_address: str = Field(default="127.0.0.1", exclude=True)
     transfer_port: int = Field(default=29600, ge=1, le=65535, exclude=True)
     max_in_flight: int = Field(default=256, ge=1, exclude=True)
@@ -51,6 +56,7 @@ class VllmParams(Section):
     start_limit_seconds: float = Field(default=900.0, gt=0, exclude=True)
     outage_limit_seconds: float = Field(default=600.0, gt=0, exclude=True)
     request_limit_seconds: float = Field(default=3600.0, gt=0, exclude=True)
+    cpu_threads: int | None = Field(default=None, ge=1, exclude=True)
     kv_cache_gib: int = Field(default=2, ge=1, exclude=True)
     gpu_memory_share: float = Field(default=0.9, gt=0, le=1, exclude=True)
     arguments: list[str] = Field(default_factory=list, exclude=True)
@@ -59,6 +65,8 @@ class VllmParams(Section):
     def _check_urls(self) -> VllmParams:
         for url in self.urls:
             _check_url(url, self.allow_remote)
+            if self.weights == "ipc" and not _is_loopback(str(urlsplit(url).hostname)):
+                raise ValueError(f"{url!r} is not on this machine, whose GPU memory weights: ipc shares")
         return self
 
 

@@ -20,6 +20,7 @@ from components.manifest import MANIFEST_NAME
 from components.policy.completions import left_pad
 from components.policy.load import load_model, load_tokenizer, load_weights, prompt_ids
 from components.records import ROLLOUT, FinishReason, Problem
+from components.rollout.engine import Finished
 
 __all__ = ["TransformersEngine"]
 
@@ -61,7 +62,9 @@ class TransformersEngine:
         self._version = version
 
     @torch.inference_mode()
-    def sample(self, problems: Sequence[Problem], *, group_size: int, seed: int) -> pa.Table:
+    def sample(
+        self, problems: Sequence[Problem], *, group_size: int, seed: int, finished: Finished | None = None
+    ) -> pa.Table:
         """See RolloutEngine.sample.
 
         Raises:
@@ -77,6 +80,8 @@ class TransformersEngine:
             batch = slice(start, start + per_batch)
             samples = self._sample_batch(self._model, self._tokenizer, encoded[batch], group_size, generator)
             tables.append(self._table(self._tokenizer, problems[batch], encoded[batch], group_size, samples, seed))
+            if finished is not None:
+                finished(tables[-1])
         return pa.concat_tables(tables).combine_chunks() if tables else ROLLOUT.empty_table()
 
     def _sample_batch(

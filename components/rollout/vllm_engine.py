@@ -26,13 +26,14 @@ from components.errors import PolyEpoError
 from components.manifest import fingerprint, read_manifest
 from components.policy.load import load_tokenizer, prompt_ids
 from components.records import ROLLOUT, Problem
+from components.rollout.engine import Finished
 from components.rollout.group_store import GroupStore
 from components.rollout.params import RolloutParams, VllmParams
 from components.rollout.vllm_client import Completion, GroupRequest
 from components.rollout.vllm_managed import managed_servers
 from components.rollout.vllm_pool import PoolLimits, sample_groups
 from components.rollout.vllm_replica import Replica
-from components.rollout.vllm_sync import Load, Policy, load_from_files
+from components.rollout.vllm_sync import Adapter, Load, Policy, load_from_files
 
 __all__ = ["SamplingStats", "VllmEngine"]
 
@@ -77,10 +78,12 @@ class VllmEngine:
         params: section ``rollout``.
         state: below it lie finished groups (rollouts/), leases of servers, and logs of servers started here.
         owner: whose sampler this is; two owners never share groups.
+        base: the policy of version 0, see get_engine.
     """
 
-    def __init__(self, params: RolloutParams, *, state: Path, owner: str) -> None:
+    def __init__(self, params: RolloutParams, *, state: Path, owner: str, base: Path | None = None) -> None:
         self._params = params
+        self._base = base
         self._state = state
         self._scratch = state / "rollouts" / owner
         self._store: GroupStore | None = None
@@ -92,14 +95,15 @@ class VllmEngine:
         """Note the policy; the servers take it in place before the next sampling.
 
         Raises:
-            PolyEpoError: there is no policy in ``directory``.
+            PolyEpoError: there is no policy in ``directory``, or it lacks the adapter it is to be loaded by.
         """
         tokenizer = load_tokenizer(directory)
-        self._loaded = _Loaded(
-            Policy(directory, version), _digest(directory), tokenizer, _stop_ids(directory, tokenizer)
-        )
+        policy = Policy(directory, version, self._adapter(directory, version))
+        self._loaded = _Loaded(policy, _digest(directory), tokenizer, _stop_ids(directory, tokenizer))
 
-    def sample(self, problems: Sequence[Problem], *, group_size: int, seed: int) -> pa.Table:
+    def sample(
+        self, problems: Sequence[Problem], *, group_size: int, seed: int, finished: Finished | None = None
+    ) -> pa.Table:
         """See RolloutEngine.sample; ``seed`` is recorded, and tells one sampling from another.
 
         Groups that an earlier call for the same policy, problems, group size and seed had finished before it was
@@ -117,7 +121,10 @@ class VllmEngine:
             held.callback(store.close)
             found = store.finished()
             missing = {number: request for number, request in enumerate(requests) if number not in found}
-            counted = _Counted(loaded, problems, requests, seed, store)
+            counted = _Counted(loaded, problems, requests, seed, store, finished)
+            if finished is not None:
+                for number in sorted(found):
+                    finished(store.group(number))
             repeated, asked_seconds, synced = 0, 0.0, 0.0
             if missing:
                 replicas = self._servers()
@@ -141,6 +148,19 @@ class VllmEngine:
             repeated_requests=repeated,
         )
         return table
+
+    def _adapter(self, directory: Path, version: int) -> Adapter | None:
+        """How the policy goes into servers beside the base policy; None where it goes whole."""
+        if self._params.vllm.weights != "adapter" or self._base is None or version == 0:
+            return None
+        adapter = directory / "adapter"
+        if not (adapter / "adapter_config.json").is_file():
+            raise PolyEpoError(
+                "the policy has no adapter to load",
+                where=str(directory),
+                remedy="train with training.lora, or set rollout.vllm.weights: files",
+            )
+        return Adapter(adapter, self._base, _digest(self._base))
 
     def _requests(self, loaded: _Loaded, problems: Sequence[Problem], group_size: int) -> list[GroupRequest]:
         return [
@@ -193,18 +213,23 @@ class _Counted:
         requests: Sequence[GroupRequest],
         seed: int,
         store: GroupStore,
+        finished: Finished | None,
     ) -> None:
         self._loaded = loaded
         self._problems = problems
         self._requests = requests
         self._seed = seed
         self._store = store
+        self._finished = finished
         self._guard = threading.Lock()
         self.tokens = 0
 
     def __call__(self, number: int, completions: Sequence[Completion]) -> None:
         """Deliver group ``number``; called from several threads."""
-        self._store.add(number, self._table(number, completions))
+        group = self._table(number, completions)
+        self._store.add(number, group)
+        if self._finished is not None:
+            self._finished(group)
         with self._guard:
             self.tokens += sum(len(completion.ids) for completion in completions)
 
@@ -228,11 +253,13 @@ class _Counted:
 
 
 def _load(params: VllmParams) -> Load:
-    """How weights get into the servers."""
-    if params.weights == "files":
+    """How whole weights get into the servers."""
+    if params.weights in ("files", "adapter"):
         return load_from_files
-    from components.rollout.vllm_transfer import send_over_nccl  # noqa: PLC0415  (needs vLLM, which few have here)
+    from components.rollout.vllm_transfer import send_over_ipc, send_over_nccl  # noqa: PLC0415  (needs vLLM, which few have here)
 
+    if params.weights == "ipc":
+        return send_over_ipc
     return partial(send_over_nccl, address=params.transfer_address, port=params.transfer_port)
 
 

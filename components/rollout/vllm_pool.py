@@ -230,6 +230,11 @@ def _ask(work: _Work, replica: Replica, connection: Connection, ticket: Ticket, 
 
 def _judge(work: _Work, replica: Replica, ticket: Ticket, number: int, error: Refused | Malformed) -> None:
     """What a bad answer means: the request's fault ends the sampling, the server's is given some attempts."""
+    if isinstance(error, Refused) and error.status == 404 and ticket.facts.model == ticket.label:
+        log.info("group %d is asked for again: the server lost its adapter", number)
+        replica.suspect(ticket)
+        work.put_back(number)
+        return
     if isinstance(error, Refused) and error.status < 500 and error.status not in (408, 429):
         work.fail(
             PolyEpoError(f"the server refuses the request: {error}", where=replica.url, remedy="its log may say more")

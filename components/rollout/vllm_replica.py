@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from components.errors import PolyEpoError
@@ -178,4 +178,4 @@ class Replica:
         label = put_policy(connection, policy, self._load)
         self.sync_seconds += time.monotonic() - begin
         log.debug("rollout server %s holds policy %d", self.url, policy.version)
-        return Ticket(facts, label)
+        return Ticket(facts if policy.adapter is None else replace(facts, model=label), label)

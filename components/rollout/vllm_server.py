@@ -83,6 +83,7 @@ class ServerSettings:
             # Unseeded: a server that starts again must not draw the same completions again.
             *("--seed", str(secrets.randbelow(2**31))),
             *self._device_arguments(),
+            *self._weights_arguments(),
             *self.params.arguments,
         ]
 
@@ -103,24 +104,48 @@ class ServerSettings:
             "HF_HUB_OFFLINE": "1",
             **({"VLLM_API_KEY": key} if key else {}),
             **self._device_environ(),
+            **self._weights_environ(),
         }
 
     def _device_arguments(self) -> list[str]:
         if self.environment.on_gpu:
-            transfer = ["--weight-transfer-config", '{"backend": "nccl"}'] if self.params.weights == "nccl" else []
-            return ["--gpu-memory-utilization", str(self.params.gpu_memory_share), *transfer]
+            return ["--gpu-memory-utilization", str(self.params.gpu_memory_share)]
         return ["--enforce-eager"]
+
+    def _weights_arguments(self) -> list[str]:
+        match self.params.weights:
+            case "files":
+                return []
+            case "adapter":
+                return ["--enable-lora", "--max-loras", "1", "--max-lora-rank", str(self.params.adapter_rank)]
+            case backend:
+                return ["--weight-transfer-config", json.dumps({"backend": backend})]
+
+    def _weights_environ(self) -> dict[str, str]:
+        match self.params.weights:
+            case "adapter":
+                return {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
+            case "ipc":
+                # Handles of GPU memory come pickled: whoever reaches the control routes can run code in the server.
+                return {"VLLM_ALLOW_INSECURE_SERIALIZATION": "1"}
+            case _:
+                return {}
 
     def _device_environ(self) -> dict[str, str]:
         if self.environment.on_gpu:
             return {} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": _visible_gpu(self.gpu)}
         return {
             "VLLM_CPU_KVCACHE_SPACE": str(self.params.kv_cache_gib),
-            # All cores sample: the client and the server's front end need little of one.
-            "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
+            **self._cpu_threads(),
             # Small functions would be compiled by a C++ compiler at the first request: 40 s, if there is one.
             "TORCHDYNAMO_DISABLE": "1",
         }
+
+    def _cpu_threads(self) -> dict[str, str]:
+        if self.params.cpu_threads is None:
+            # All cores sample: the client and the server's front end need little of one.
+            return {"VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
+        return {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(self.params.cpu_threads)}
 
 
 class ServerProcess:

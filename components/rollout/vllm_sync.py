@@ -24,6 +24,7 @@ from components.rollout.vllm_environment import check_version
 
 __all__ = [
     "SERVED_NAME",
+    "Adapter",
     "Load",
     "Policy",
     "ServerFacts",
@@ -39,16 +40,33 @@ SERVED_NAME = "policy"
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """LoRA matrices that make a policy of the weights they were trained beside.
+
+    Attributes:
+        directory: in peft's format; the server opens it under the same path.
+        base: the policy whose weights they stand beside.
+        base_digest: what tells those weights from all others.
+    """
+
+    directory: Path
+    base: Path
+    base_digest: str
+
+
+@dataclass(frozen=True)
 class Policy:
     """What a server is to sample with.
 
     Attributes:
         directory: safetensors, configuration and tokenizer; the server opens it under the same path.
         version: the policy's version in its run.
+        adapter: the same policy as an adapter, where it goes into servers as one.
     """
 
     directory: Path
     version: int
+    adapter: Adapter | None = None
 
 
 @dataclass(frozen=True)
@@ -103,41 +121,76 @@ def put_policy(connection: Connection, policy: Policy, load: Load = load_from_fi
     Args:
         connection: to the server.
         policy: what it is to hold.
-        load: how the weights get there.
+        load: how whole weights get there.
 
     Returns:
-        The label that names its weights from now on.
+        The label that names its weights from now on; a policy with an adapter is also asked for under this name.
 
     Raises:
         PolyEpoError: the server cannot load it, or does not confirm it.
         Unreachable: it went away.
     """
     label = f"{policy.version}-{secrets.token_hex(8)}"
-    directory = policy.directory.absolute()
+    if policy.adapter is not None:
+        label += _beside(policy.adapter)
     try:
         connection.post("/pause?mode=wait")
         try:
-            connection.post("/update_weight_version", {"new_version": f"loading {label}"})
-            load(connection, directory)
+            before = current_label(connection)
+            connection.post("/update_weight_version", {"new_version": f"loading {policy.version}"})
+            if policy.adapter is None:
+                load(connection, policy.directory.absolute())
+            else:
+                _put_adapter(connection, policy.adapter, label, before, load)
             connection.post("/reset_prefix_cache")
             connection.post("/update_weight_version", {"new_version": label})
         finally:
             connection.post("/resume")
+        confirmed = current_label(connection)
+        served = _adapters(connection) if policy.adapter is not None else []
     except Refused as error:
         raise PolyEpoError(
             f"the server could not load the policy: {error.said or error.status}",
-            where=f"{connection.url}, {directory}",
-            remedy="it must see this path, and have been started with a model of the same shape by `poly-epo"
-            " rollout-server start`; its log says more; start it again, for half of the weights may be in it",
+            where=f"{connection.url}, {policy.directory.absolute()}",
+            remedy=_cannot_load(policy, error),
         ) from error
-    confirmed = current_label(connection)
-    if confirmed != label:
+    if confirmed != label or (policy.adapter is not None and served != [label]):
         raise PolyEpoError(
-            f"the server says it holds weights {confirmed!r} after loading version {policy.version}",
+            f"the server says it holds weights {confirmed!r}{f', adapters {served}' if served else ''} after loading"
+            f" version {policy.version}",
             where=connection.url,
             remedy="another run uses this server: give each its own, or run both in one project, where they take turns",
         )
     return label
+
+
+def _put_adapter(connection: Connection, adapter: Adapter, label: str, before: str, load: Load) -> None:
+    """Exchange the server's adapter for ``adapter``; its base weights are loaded only where they are not there."""
+    if not before.endswith(_beside(adapter)):
+        load(connection, adapter.base.absolute())
+    for name in _adapters(connection):
+        connection.command("/v1/unload_lora_adapter", {"lora_name": name})
+    body = {"lora_name": label, "lora_path": str(adapter.directory.absolute())}
+    connection.command("/v1/load_lora_adapter", body)
+
+
+def _beside(adapter: Adapter) -> str:
+    """The end of every label of an adapter on these base weights: who reads it knows what the server holds."""
+    return f"+{adapter.base_digest[:16]}"
+
+
+def _adapters(connection: Connection) -> list[str]:
+    """The names of the adapters that the server has loaded."""
+    return [str(entry["id"]) for entry in connection.get("/v1/models")["data"] if entry.get("parent") is not None]
+
+
+def _cannot_load(policy: Policy, error: Refused) -> str:
+    if policy.adapter is not None and error.status == 404:
+        return "start it with rollout.vllm.weights: adapter (--enable-lora, VLLM_ALLOW_RUNTIME_LORA_UPDATING=1)"
+    return (
+        "it must see this path, and have been started with a model of the same shape by `poly-epo"
+        " rollout-server start`; its log says more; start it again, for half of the weights may be in it"
+    )
 
 
 def current_label(connection: Connection) -> str:

@@ -47,5 +47,6 @@ def _pack_again(model: Any) -> None:
     # By name: where this project is checked and tested, there is no vLLM.
     utils = importlib.import_module("vllm.model_executor.layers.utils")
     for layer in model.modules():
-        if hasattr(layer, "cpu_linear") and layer.weight.numel():
+        # A layer with adapters shows its base layer's attributes as its own; the base layer comes by itself.
+        if hasattr(layer, "cpu_linear") and not hasattr(layer, "base_layer") and layer.weight.numel():
             utils.dispatch_cpu_unquantized_gemm(layer, remove_weight=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from components.records import DEGENERATE, Problem
 
-__all__ = ["Clusterer", "Clustering", "Clusters", "Group", "number_by_appearance"]
+__all__ = ["AheadClusterer", "Clusterer", "Clustering", "Clusters", "Group", "number_by_appearance"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,18 @@ class Clusterer(Protocol):
 
     def close(self) -> None:
         """Give back connections and models, if any."""
+        ...
+
+
+@runtime_checkable
+class AheadClusterer(Clusterer, Protocol):
+    """A clusterer whose work takes long and can begin before a batch is whole."""
+
+    def begin(self, problem: Problem, completions: Sequence[str]) -> None:
+        """Begin with a group that ``cluster`` will be called with, and return at once; never raises what comes of it.
+
+        What ``cluster`` returns does not depend on it.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ the verifier's own text work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from components.errors import PolyEpoError
 from components.objectives import get_objective
 from components.records import SCORED_ROLLOUT, Problem
 from components.scoring.clusterers import get_clusterer
-from components.scoring.clusters import Clusterer, Group
+from components.scoring.clusters import AheadClusterer, Clusterer, Group
 from components.scoring.groups import Layout
 from components.scoring.metrics import batch_metrics
 from components.scoring.params import ScoringParams
@@ -65,6 +65,25 @@ class Scorer:
         """End the verifier's child processes and the clusterer's connections, if any."""
         self._verification.close()
         self._clusterer.close()
+
+    def beginner(self, problems: Sequence[Problem]) -> Callable[[pa.Table], None] | None:
+        """What takes whole groups of ``problems`` (ROLLOUT rows) while others are still sampled, from any thread.
+
+        It begins with what takes long about scoring them (the judge's questions) and returns at once; ``score`` gives
+        the same with and without it. None where nothing takes long.
+        """
+        clusterer = self._clusterer
+        if not isinstance(clusterer, AheadClusterer):
+            return None
+        known = {problem.problem_id: problem for problem in problems}
+
+        def begin(groups: pa.Table) -> None:
+            layout = Layout.of(groups.column("problem_id"))
+            completions = layout.split(groups.column("completion").to_pylist())
+            for problem_id, texts in zip(layout.problem_ids, completions, strict=True):
+                clusterer.begin(known[problem_id], texts)
+
+        return begin
 
     def score(self, rollouts: pa.Table, problems: Sequence[Problem]) -> ScoredBatch:
         """Score a ROLLOUT table; the rows of a problem are its group, in any order and of any size.

@@ -6,6 +6,7 @@ the frozen weights of the base policy and its own matrices: adding and taking aw
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -21,7 +23,7 @@ from components.training.distributed import Ranks
 from components.training.params import LoraParams
 from components.training.shards import Shards, local_rows, save_shards
 
-__all__ = ["add_adapter", "load_adapter", "merged_weights", "save_adapter", "without_adapter"]
+__all__ = ["add_adapter", "export_adapter", "load_adapter", "merged_weights", "save_adapter", "without_adapter"]
 
 _NAME = "adapter"
 _ADAPTER = "default"
@@ -82,6 +84,34 @@ def merged_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str,
             total = value + (change.T if layer.fan_in_fan_out else change)
         merged[f"{owner}.{kind}" if base else name] = total
     return merged
+
+
+@torch.no_grad()
+def export_adapter(weights: Mapping[str, Tensor], params: LoraParams, directory: Path) -> None:
+    """Write the adapters among ``weights`` (the model's by name, whole) into ``directory`` in peft's own format.
+
+    That is what other programs load beside the frozen weights: a rollout server, for one.
+    """
+    tensors, modules = {}, set()
+    for name, value in weights.items():
+        owner, lora, part = name.partition(".lora_")
+        if lora:
+            modules.add(owner.rpartition(".")[2])
+            tensors[f"base_model.model.{owner}.lora_{part.replace(f'.{_ADAPTER}.', '.')}"] = value.cpu().contiguous()
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": None,
+        "r": params.rank,
+        "lora_alpha": params.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": sorted(modules),
+        "bias": "none",
+        "inference_mode": True,
+    }
+    directory.mkdir()
+    save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    (directory / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def save_adapter(model: nn.Module, directory: Path, ranks: Ranks) -> None:

@@ -87,12 +87,17 @@ class Trainer:
             self._load_state(state)
 
     def save_policy(self, directory: Path) -> None:
-        """Write the weights and the tokenizer into an existing directory; adapters are merged into the weights."""
+        """Write the weights and the tokenizer into an existing directory.
+
+        Adapters are merged into the weights, and stand by themselves in ``adapter`` (peft's format).
+        """
         weights = gathered(self._model, self._ranks)
         if self._params.lora is not None and self._ranks.is_first:
-            from components.training.lora import merged_weights  # noqa: PLC0415
+            from components.training.lora import export_adapter, merged_weights  # noqa: PLC0415
 
-            weights = merged_weights(self._model, self._model.state_dict() if weights is None else weights)
+            whole = self._model.state_dict() if weights is None else weights
+            export_adapter(whole, self._params.lora, directory / "adapter")
+            weights = merged_weights(self._model, whole)
         if self._ranks.is_first:
             save_policy(self._model, self._tokenizer, directory, weights=weights)
 

@@ -10,11 +10,20 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import PolyEpoError
 
-__all__ = ["ReplyCache"]
+__all__ = ["Kept", "ReplyCache"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A reply as it came, and whether a text had been cut in the question that it answers."""
+
+    reply: str
+    shortened: bool
 
 
 class ReplyCache:
@@ -23,17 +32,18 @@ class ReplyCache:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def get(self, key: str) -> str | None:
-        """The reply kept under the hex digest ``key``, or None where there is none that can be read."""
+    def get(self, key: str) -> Kept | None:
+        """What is kept under the hex digest ``key``, or None where there is none that can be read."""
         try:
             document = json.loads(self._path(key).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        reply = document.get("reply") if isinstance(document, dict) and document.get("key") == key else None
-        return reply if isinstance(reply, str) else None
+        if not isinstance(document, dict) or document.get("key") != key or not isinstance(document.get("reply"), str):
+            return None
+        return Kept(document["reply"], shortened=document.get("shortened") is True)
 
-    def put(self, key: str, reply: str) -> None:
-        """Keep ``reply`` under ``key``.
+    def put(self, key: str, kept: Kept) -> None:
+        """Keep a reply under ``key``.
 
         Raises:
             PolyEpoError: the directory cannot be written.
@@ -41,7 +51,7 @@ class ReplyCache:
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, json.dumps({"key": key, "reply": reply}))
+            _write(path, json.dumps({"key": key, "reply": kept.reply, "shortened": kept.shortened}))
         except OSError as error:
             raise PolyEpoError(
                 f"cannot keep the judge's replies: {error.strerror or error}",

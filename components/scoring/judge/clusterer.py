@@ -3,6 +3,9 @@
 Equal completions of a group are one attempt, empty ones are degenerate unasked, and attempts are put in the order
 of their digests: the clusters do not depend on the order of the completions, and no strategy stands first for
 having been sampled first.
+
+Questions may begin while a batch is still sampled (``begin``). They go the same way into the same cache, where
+``cluster`` finds the answers; what came to nothing is asked again by ``cluster``, which alone counts failures.
 """
 
 from __future__ import annotations
@@ -12,16 +15,16 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from components.errors import PolyEpoError
 from components.manifest import fingerprint
-from components.records import DEGENERATE
+from components.records import DEGENERATE, Problem
 from components.scoring.clusters import Clustering, Clusters, Group
-from components.scoring.judge.cache import ReplyCache
+from components.scoring.judge.cache import Kept, ReplyCache
 from components.scoring.judge.client import ChatClient, NoReplyError, QuestionTooLongError
 from components.scoring.judge.params import JudgeParams
 from components.scoring.judge.question import Question, ask, defuse
@@ -64,6 +67,10 @@ class JudgeClusterer:
         self._stop = threading.Event()
         self._checked = False
         self._check_lock = threading.Lock()
+        self._ahead = ThreadPoolExecutor(params.concurrency, thread_name_prefix="judge-ahead")
+        self._begun: set[Future[None]] = set()
+        self._begun_lock = threading.Lock()
+        self._useless = threading.Event()  # asking ahead, until the batch is whole
 
     def __enter__(self) -> Self:
         return self
@@ -72,8 +79,17 @@ class JudgeClusterer:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Let the questions under way end, ask no more, and close the connections."""
+        self._stop.set()
+        self._ahead.shutdown(cancel_futures=True)
         self._client.close()
+
+    def begin(self, problem: Problem, completions: Sequence[str]) -> None:
+        """See AheadClusterer.begin: put the question about this group in the queue."""
+        texts = _distinct(completions)
+        if texts and not self._useless.is_set():
+            with self._begun_lock:
+                self._begun.add(self._ahead.submit(self._answer_ahead, problem.prompt, texts))
 
     def cluster(self, groups: Sequence[Group]) -> Clustering:
         """Clusters of every group; a group about which the judge failed is degenerate as a whole.
@@ -86,7 +102,8 @@ class JudgeClusterer:
                 refused key, or a cache that cannot be written.
         """
         begin = time.monotonic()
-        distinct = [_distinct(group) for group in groups]
+        self._wait_for_begun()
+        distinct = [_distinct(group.completions) for group in groups]
         asked = [place for place, texts in enumerate(distinct) if texts]
         answers = dict(zip(asked, self._ask_all([groups[p] for p in asked], [distinct[p] for p in asked]), strict=True))
         failures = [answer.failure for answer in answers.values() if answer.judged is None]
@@ -107,6 +124,26 @@ class JudgeClusterer:
             "judge_shortened": float(sum(answer.shortened for answer in answers.values())),
         }
         return Clustering(clusters, counts)
+
+    def _answer_ahead(self, problem: str, texts: list[str]) -> None:
+        if self._useless.is_set():
+            return
+        try:
+            answer = self._answer(problem, texts)
+        except PolyEpoError as error:
+            # What stops a run is said when the batch is whole, if it is still so.
+            _log.info("the judge is not asked before the batch is whole: %s", error)
+            self._useless.set()
+        else:
+            if answer.judged is None:
+                _log.info("the judge is asked again when the batch is whole: %s", answer.failure)
+
+    def _wait_for_begun(self) -> None:
+        """Return when no question of ``begin`` is under way: none is asked twice, nor too many at once."""
+        with self._begun_lock:
+            begun, self._begun = self._begun, set()
+        wait([future for future in begun if not future.cancel()])
+        self._useless.clear()
 
     def _ask_all(self, groups: Sequence[Group], texts: Sequence[list[str]]) -> list[_Answer]:
         """Answers in the order of the groups; gives up as soon as too many have failed."""
@@ -149,7 +186,8 @@ class JudgeClusterer:
         cached = self._cache.get(key)
         if cached is not None:
             try:
-                return _Answer(parse_reply(cached, len(texts)), shortened=question.shortened, from_cache=True)
+                judged = parse_reply(cached.reply, len(texts))
+                return _Answer(judged, shortened=question.shortened or cached.shortened, from_cache=True)
             except MalformedReplyError:
                 _log.warning("a damaged reply of the judge's cache is asked for again: %s", key)
         if self._stop.is_set():
@@ -177,7 +215,7 @@ class JudgeClusterer:
                 self._pause(attempt, error.pause)
             else:
                 assert isinstance(reply, str)  # noqa: S101 - parse_reply takes nothing else
-                self._cache.put(key, reply)
+                self._cache.put(key, Kept(reply, question.shortened))
                 return _Answer(judged, shortened=question.shortened)
         return _Answer(None, failure or "given up")
 
@@ -222,9 +260,9 @@ class JudgeClusterer:
             self._stop.wait(max(asked, min(self._first_pause * 2**attempt, _LONGEST_PAUSE)))
 
 
-def _distinct(group: Group) -> list[str]:
+def _distinct(completions: Sequence[str]) -> list[str]:
     """The distinct completions that hold any text, in the order of their digests."""
-    texts = {completion for completion in group.completions if defuse(completion)}
+    texts = {completion for completion in completions if defuse(completion)}
     return sorted(texts, key=lambda text: hashlib.sha256(text.encode("utf-8", "replace")).digest())
 
 

@@ -52,15 +52,15 @@ def problems(split: str, count: int) -> list[Problem]:
     return [Problem(f"{split}-{row}", f"{row}+(1)=", str(row % 3), "digits", split, "{}") for row in range(count)]
 
 
-def publish_inputs(root: Path) -> tuple[Path, Path]:
-    """Below ``root`` the problems and a base policy that answers with one digit, right a third of the time."""
+def publish_inputs(root: Path, *, hidden_size: int = 16) -> tuple[Path, Path]:
+    """Below ``root`` the base policy, which answers with one digit, right a third of the time, and the problems."""
     data = root / "data"
     with publish(data, fingerprint="data") as directory:
         for split, count in (("train", 9), ("validation", 3)):
             write_records(directory / f"{split}.parquet", problems_to_table(problems(split, count)), PROBLEM)
     base = root / "base"
     torch.set_num_threads(1)
-    model, tokenizer = tiny_model(layers=1)
+    model, tokenizer = tiny_model(layers=1, hidden_size=hidden_size)
     pairs = [(problem.prompt, digit) for problem in problems("train", 9) for digit in ("0", "1", "2", "12")]
     steps = WarmStart(steps=60, prompts_per_step=8, completions_per_prompt=2, learning_rate=0.03)
     warm_start(model, encode_demonstrations(tokenizer, pairs), steps, pad_id=0, seed=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -32,8 +32,12 @@ class FakeVllm:
         self.keys: set[str | None] = set()
         self.refuse_loading = False
         self.forget_labels = False
+        self.adapters: dict[str, str] = {}
+        self.control: list[tuple[str, Any]] = []
         self.down_until = 0.0
         self.most_at_once = 0
+        self.before_answer: Callable[[int], None] = lambda number: None
+        """Is called with a completion request's number (from 0) before it is answered."""
         self._at_once = 0
         self._guard = threading.Lock()
 
@@ -42,13 +46,25 @@ class FakeVllm:
             "/health": None,
             "/version": {"version": self.version},
             "/weight_info": {"weight_version": self.label},
+            "/get_world_size": {"world_size": 2},
             "/v1/models": {
-                "data": [{"id": "policy", "parent": None, "max_model_len": self.max_model_len, "root": self.root}]
+                "data": [
+                    {"id": "policy", "parent": None, "max_model_len": self.max_model_len, "root": self.root},
+                    *({"id": name, "parent": "policy", "root": path} for name, path in self.adapters.items()),
+                ]
             },
         }
         return (200, answers[path]) if path in answers else (404, {"error": {"message": "Not Found"}})
 
     def post(self, path: str, body: Any) -> tuple[int, Any]:
+        self.control.append((path, body))
+        if path == "/v1/load_lora_adapter":
+            if self.refuse_loading:
+                return 500, {"error": {"message": "LoRA rank 32 is greater than max_lora_rank 16."}}
+            self.adapters[body["lora_name"]] = body["lora_path"]
+            return 200, "Success: plain text, as vLLM answers"
+        if path == "/v1/unload_lora_adapter":
+            return (200, "Success") if self.adapters.pop(body["lora_name"], None) else (404, {"error": "unknown"})
         if path == "/collective_rpc":
             if self.refuse_loading:
                 return 500, {"error": {"message": "Worker failed"}}
@@ -59,12 +75,14 @@ class FakeVllm:
 
     def complete(self, body: dict[str, Any]) -> tuple[int, bytes] | None:
         with self._guard:
+            number = len(self.requests)
             self.requests.append(body)
             fault = self.faults.pop(0) if self.faults else ""
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
             time.sleep(0.3 if fault == "late" else 0.005)
+            self.before_answer(number)
             return self._answer(body, fault)
         finally:
             with self._guard:
@@ -72,7 +90,7 @@ class FakeVllm:
 
     def _answer(self, body: dict[str, Any], fault: str) -> tuple[int, bytes] | None:
         if fault == "outage":
-            self.label = "default"
+            self.label, self.adapters = "default", {}
             self.down_until = time.monotonic() + 0.2
         if fault in ("drop", "outage"):
             return None
@@ -81,10 +99,12 @@ class FakeVllm:
         if fault == "prose":
             return 200, b"I cannot do that."
         if fault == "restart":
-            self.label = "default"
+            self.label, self.adapters = "default", {}
+        if body["model"] != "policy" and body["model"] not in self.adapters:
+            return 404, b'{"error": {"message": "The model does not exist."}}'
         if fault == "stolen":
             self.label = "9-somebody"
-        answer = json.dumps({"model": "policy", "choices": self._choices(body, fault)}).encode()
+        answer = json.dumps({"model": body["model"], "choices": self._choices(body, fault)}).encode()
         if fault == "other-model":
             answer = answer.replace(b'"policy"', b'"else"')
         return 200, answer[: len(answer) // 2] if fault == "truncated" else answer
@@ -165,4 +185,6 @@ def fake_vllm() -> Iterator[tuple[FakeVllm, str]]:
 
 def _encoded(answer: tuple[int, Any]) -> tuple[int, bytes]:
     status, document = answer
+    if isinstance(document, str):
+        return status, document.encode()
     return status, b"" if document is None else json.dumps(document).encode()

@@ -91,6 +91,14 @@ def test_batches_hold_whole_groups_whatever_their_size(tiny_policy: Path, batch_
     assert table["problem_id"].to_pylist() == [f"p{problem}" for problem in range(4) for _ in range(4)]
 
 
+def test_groups_are_handed_on_batch_by_batch(tiny_policy: Path) -> None:
+    handed: list[pa.Table] = []
+    made = engine(tiny_policy, batch_size=8)
+    table = made.sample(problems(PROMPTS), group_size=4, seed=0, finished=handed.append)
+    assert [batch.num_rows for batch in handed] == [8, 8]
+    assert pa.concat_tables(handed).equals(table)
+
+
 def test_no_problems_give_no_rows(tiny_policy: Path) -> None:
     assert engine(tiny_policy).sample([], group_size=4, seed=0).equals(ROLLOUT.empty_table())
 

@@ -46,6 +46,33 @@ def sample(made: VllmEngine, *, seed: int = 1) -> pa.Table:
     return made.sample(problems(PROMPTS), group_size=GROUP, seed=seed)
 
 
+def test_groups_are_handed_on_while_others_are_sampled(
+    fake: tuple[FakeVllm, str], tmp_path: Path, tiny_policy: Path
+) -> None:
+    server, url = fake
+    handed: list[pa.Table] = []
+    seen_before_answer: list[int] = []
+    server.before_answer = lambda number: seen_before_answer.append(len(handed))
+    made = engine(tmp_path, tiny_policy, url, max_in_flight=GROUP)
+    table = made.sample(problems(PROMPTS), group_size=GROUP, seed=1, finished=handed.append)
+    assert seen_before_answer == [0, 1, 2, 3, 4, 5]
+    assert pa.concat_tables(handed).equals(table)
+
+
+def test_groups_found_finished_are_handed_on_too(fake: tuple[FakeVllm, str], tmp_path: Path, tiny_policy: Path) -> None:
+    server, url = fake
+    server.faults = ["", "", "400"]
+    with pytest.raises(PolyEpoError, match="refuses the request"):
+        sample(engine(tmp_path, tiny_policy, url, max_in_flight=GROUP))
+    handed: list[pa.Table] = []
+    table = engine(tmp_path, tiny_policy, url).sample(
+        problems(PROMPTS), group_size=GROUP, seed=1, finished=handed.append
+    )
+    whole = sorted(group["problem_id"][0].as_py() for group in handed)
+    assert whole == sorted(set(table["problem_id"].to_pylist()))
+    assert len(handed) == 6
+
+
 def test_rows_hold_what_the_server_said(fake: tuple[FakeVllm, str], tmp_path: Path, tiny_policy: Path) -> None:
     server, url = fake
     table = sample(engine(tmp_path, tiny_policy, url))

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,6 +103,34 @@ def test_a_gpu_build_gets_other_flags(tmp_path: Path, monkeypatch: pytest.Monkey
     assert command[command.index("--gpu-memory-utilization") + 1] == "0.5"
     assert "--enforce-eager" not in command
     assert settings.environ(tmp_path)["CUDA_VISIBLE_DEVICES"] == "6"
+
+
+def flags(tmp_path: Path, **params: Any) -> tuple[str, dict[str, str]]:
+    settings = ServerSettings.of(VllmParams(**params))
+    return " ".join(settings.command(tmp_path)), settings.environ(tmp_path)
+
+
+def test_how_weights_come_decides_flags(environment: Path, tmp_path: Path) -> None:
+    argv, environ = flags(tmp_path)
+    assert "--enable-lora" not in argv
+    assert "--weight-transfer-config" not in argv
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in environ
+    assert "VLLM_ALLOW_INSECURE_SERIALIZATION" not in environ
+    argv, environ = flags(tmp_path, weights="adapter", adapter_rank=32)
+    assert "--enable-lora --max-loras 1 --max-lora-rank 32" in argv
+    assert environ["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+    assert '--weight-transfer-config {"backend": "nccl"}' in flags(tmp_path, weights="nccl")[0]
+    argv, environ = flags(tmp_path, weights="ipc")
+    assert '--weight-transfer-config {"backend": "ipc"}' in argv
+    assert environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] == "1"
+
+
+def test_threads_of_a_cpu_server(environment: Path, tmp_path: Path) -> None:
+    _, environ = flags(tmp_path)
+    assert environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in environ
+    _, environ = flags(tmp_path, cpu_threads=1)
+    assert (environ["VLLM_CPU_OMP_THREADS_BIND"], environ["OMP_NUM_THREADS"]) == ("nobind", "1")
 
 
 def test_a_server_that_ends_says_why(

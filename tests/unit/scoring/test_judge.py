@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,73 @@ def test_patience_and_place_of_the_server_are_no_part_of_the_question(judge: Fak
     with fake_judge() as elsewhere:
         cluster(elsewhere.params(tmp_path, concurrency=2, attempts=1, timeout_seconds=3.0), group())
         assert elsewhere.bodies == []
+
+
+def test_what_was_asked_ahead_is_not_asked_again(judge: FakeJudge, tmp_path: Path) -> None:
+    groups = [group(name=f"p{number}") for number in range(3)]
+    clusterer = JudgeClusterer(judge.params(tmp_path), first_pause=0.001)
+    for one in groups[:2]:
+        clusterer.begin(one.problem, one.completions)
+    found = clusterer.cluster(groups)
+    clusterer.close()
+    assert len(judge.bodies) == 3
+    assert found == cluster(judge.params(tmp_path / "other"), *groups)
+
+
+def test_a_question_under_way_is_waited_for_not_asked_twice(judge: FakeJudge, tmp_path: Path) -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slow(attempts: list[str]) -> Any:
+        asked.set()
+        assert may_answer.wait(30)
+        return by_first_word(attempts)
+
+    judge.otherwise = slow
+    clusterer = JudgeClusterer(judge.params(tmp_path), first_pause=0.001)
+    clusterer.begin(group().problem, TEXTS)
+    assert asked.wait(30)
+    threading.Timer(0.1, may_answer.set).start()
+    assert clusterer.cluster([group()]).clusters == [EXPECTED]
+    clusterer.close()
+    assert len(judge.bodies) == 1
+
+
+@pytest.mark.parametrize("fault", [Http(500), "prose", Http(404, "no such model"), Http(401)])
+def test_what_failed_ahead_is_asked_again_and_counted_only_then(judge: FakeJudge, tmp_path: Path, fault: Any) -> None:
+    failed = threading.Event()
+    judge.answers = [fault]
+    clusterer = JudgeClusterer(judge.params(tmp_path, attempts=1), first_pause=0.001)
+    clusterer.begin(group().problem, TEXTS)
+    for future in list(clusterer._begun):
+        future.add_done_callback(lambda _: failed.set())
+    assert failed.wait(30)
+    found = clusterer.cluster([group()])
+    clusterer.close()
+    assert found == Clustering([EXPECTED], {"judge_groups": 1.0, "judge_failures": 0.0, "judge_shortened": 0.0})
+    assert len(judge.bodies) == 2
+
+
+def test_an_endpoint_that_refuses_ahead_is_left_alone_until_the_batch_is_whole(
+    judge: FakeJudge, tmp_path: Path
+) -> None:
+    judge.otherwise = lambda attempts: Http(401)
+    clusterer = JudgeClusterer(judge.params(tmp_path, concurrency=1), first_pause=0.001)
+    for number in range(5):
+        clusterer.begin(group(name=f"p{number}").problem, TEXTS)
+    assert [future.exception(30) for future in list(clusterer._begun)] == [None] * 5
+    assert len(judge.bodies) == 1
+    with pytest.raises(PolyEpoError, match="asks for a key"):
+        clusterer.cluster([group()])
+    clusterer.close()
+
+
+def test_a_shortened_question_is_counted_alike_fresh_and_from_the_cache(judge: FakeJudge, tmp_path: Path) -> None:
+    judge.answers = [Http(400, "this model's maximum context length is 2048 tokens")]
+    long = group([f"{word} " + "by steps " * 2_500 for word in ("split", "double")])  # fits, until the server says no
+    params = judge.params(tmp_path)
+    fresh, again = cluster(params, long), cluster(params, long)
+    assert (fresh.counts["judge_shortened"], len(judge.bodies)) == (1.0, 2)
+    assert again == fresh
 
 
 def test_empty_groups_are_degenerate_unasked(judge: FakeJudge, tmp_path: Path) -> None:
