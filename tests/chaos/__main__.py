@@ -7,6 +7,9 @@ and a random moment later, the fault strikes and is mended. A run that ends with
 command, three times at most. Then: the final policies' bytes are those of an undisturbed run, every iteration is there
 and no step was done twice, MLflow holds every metric of the undisturbed run once, DVC's remote misses nothing.
 Exit code 1 when any of it fails.
+
+Runs with a vLLM server (faults.ON_VLLM) have final policies of their own each; there MLflow must hold every metric that
+the run's own workspace holds.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.faults import FAULTS, small_disk
-from tests.chaos.world import ARMS, ITERATIONS, Project, World, world
+from tests.chaos.faults import FAULTS, ON_VLLM, small_disk
+from tests.chaos.world import ITERATIONS, Project, World, world
 
-RUN_SECONDS = 600
+RUN_SECONDS = 900
 ATTEMPTS = 3
 
 
@@ -43,11 +46,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Reference:
-    """An undisturbed run: its project, how much it published."""
+    """An undisturbed run: its project, how much it published, how long it took; whether it sampled with vLLM."""
 
     project: Project
     published: int
     seconds: float
+    vllm: bool
 
 
 def main() -> int:
@@ -57,12 +61,12 @@ def main() -> int:
     rows = {name: Row() for name in options.fault or FAULTS}
     try:
         with world(directory) as made:
-            reference = _undisturbed(made, directory / "reference")
-            print(f"undisturbed: {reference.seconds:.0f} s, {reference.published} directories published", flush=True)
+            references = {vllm: _undisturbed(made, vllm) for vllm in sorted({name in ON_VLLM for name in rows})}
             for number in range(options.tries):
                 for name, row in rows.items():
                     draw = random.Random(f"{options.seed} {name} {number}")
-                    _try(made, reference, name, row, draw, f"{list(FAULTS).index(name)}-{number}", options.outage)
+                    key = f"{list(FAULTS).index(name)}-{number}"
+                    _try(made, references[name in ON_VLLM], name, row, draw, key, options.outage)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     print(_table(rows))
@@ -80,10 +84,10 @@ def _try(made: World, reference: Reference, name: str, row: Row, draw: random.Ra
             except PermissionError as error:
                 row.skipped = str(error)
                 return
-        project = made.project(f"chaos-{key}", root)
+        project = made.project(f"chaos-{key}", root, vllm=reference.vllm)
         row.tried += 1
         attempts = _struck(made, project, name, after, delay, outage)
-        faults = _compare(project, reference.project) if attempts else ["it does not run any more"]
+        faults = _compare(project, reference) if attempts else ["it does not run any more"]
     shutil.rmtree(root, ignore_errors=True)
     if faults:
         row.lost += [f"after {after} + {delay:.2f} s: {fault}" for fault in faults]
@@ -118,17 +122,18 @@ def _ended(run: subprocess.Popen[bytes]) -> int:
         return run.wait()
 
 
-def _compare(project: Project, reference: Project) -> list[str]:
+def _compare(project: Project, reference: Reference) -> list[str]:
     """What differs from the undisturbed run, in words."""
     faults = []
-    if project.policies() != reference.policies():
+    if not reference.vllm and project.policies() != reference.project.policies():
         faults.append("another final policy")
-    if project.iterations() != {arm: list(range(1, ITERATIONS + 1)) for arm in ARMS}:
+    if project.iterations() != {arm: list(range(1, ITERATIONS + 1)) for arm in project.arms}:
         faults.append(f"iterations {project.iterations()}")
     twice = [step for step, count in project.steps().items() if count > 1]
     if twice:
         faults.append(f"done twice: {twice}")
-    (metrics, doubles), (expected, _) = project.metrics(), reference.metrics()
+    metrics, doubles = project.metrics()
+    expected = project.measured() if reference.vllm else reference.project.metrics()[0]
     if metrics != expected:
         faults.append(f"{len(set(expected) - set(metrics))} metrics lost, {len(set(metrics) - set(expected))} too many")
     if doubles:
@@ -138,12 +143,18 @@ def _compare(project: Project, reference: Project) -> list[str]:
     return faults
 
 
-def _undisturbed(made: World, root: Path) -> Reference:
-    project = made.project("reference", root)
+def _undisturbed(made: World, vllm: bool) -> Reference:
+    name = "reference-vllm" if vllm else "reference"
+    project = made.project(name, made.directory / name, vllm=vllm)
     began = time.monotonic()
     if _ended(project.start()):
-        sys.exit((root / "killed.log").read_text()[-3000:])
-    return Reference(project, project.published(), time.monotonic() - began)
+        sys.exit((project.checkout.root / "killed.log").read_text()[-3000:])
+    reference = Reference(project, project.published(), time.monotonic() - began, vllm)
+    print(f"undisturbed{' with vLLM' if vllm else ''}: {reference.seconds:.0f} s, {reference.published} published")
+    faults = _compare(project, reference)
+    if faults:
+        sys.exit(f"the undisturbed run itself: {'; '.join(faults)}")
+    return reference
 
 
 def _table(rows: dict[str, Row]) -> str:
