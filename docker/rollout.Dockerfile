@@ -1,5 +1,6 @@
 # Image of a rollout server: vLLM alone, whose dependencies exclude the pipeline's. `docker/build.sh rollout` builds it,
-# DEVICE=gpu with CUDA. The trainer hands it weights by path, so the project is mounted at its own path:
+# DEVICE=gpu with CUDA. The runner `docker` starts it beside a stage that samples (flows/runners/rollout.py). By hand, for
+# runs whose params.yaml names it, the trainer hands it weights by path, so the project is mounted at its own path:
 #
 #   docker run --detach --restart on-failure --network host --user "$(id -u):$(id -g)" -v "$PWD:$PWD" -w "$PWD" \
 #     --env PORT=8001 poly-epo/rollout --model "$PWD/workspace/base"
@@ -21,8 +22,10 @@ FROM ${BASE}
 ARG DEVICE=cpu
 COPY --from=build /opt/venv /opt/venv
 COPY --chmod=755 docker/rollout.sh /opt/poly-epo/rollout.sh
+# What runs inside vLLM's workers: how a policy is taken in place.
+COPY --chmod=644 components/rollout/vllm_worker.py /opt/poly-epo/extension/poly_epo_vllm_worker.py
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp USER=poly-epo PORT=8000 DEVICE=${DEVICE} DO_NOT_TRACK=1 VLLM_NO_USAGE_STATS=1 \
-    HF_HUB_OFFLINE=1 VLLM_SERVER_DEV_MODE=1 PYTHONUNBUFFERED=1
+    HF_HUB_OFFLINE=1 VLLM_SERVER_DEV_MODE=1 PYTHONUNBUFFERED=1 PYTHONPATH=/opt/poly-epo/extension
 USER 65534:65534
 WORKDIR /tmp
 HEALTHCHECK --interval=10s --timeout=10s --start-period=600s --retries=6 \

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -11,7 +12,10 @@ from pydantic import Field, model_serializer, model_validator
 
 from components.params import Section
 
-__all__ = ["RolloutParams", "VllmParams"]
+__all__ = ["URLS", "RolloutParams", "VllmParams"]
+
+URLS = "POLY_EPO_ROLLOUT_URLS"
+"""Environment variable: addresses of servers, separated by commas, that whoever started this process runs for it."""
 
 
 class VllmParams(Section):
@@ -22,7 +26,7 @@ class VllmParams(Section):
 
     Attributes:
         urls: servers that run already (``poly-epo rollout-server start``), each with its own copy of the policy; empty:
-            the process that samples starts its own and ends them.
+            the process that samples starts its own and ends them, or the runner ``docker`` does so for it.
         servers: how many it starts then, one per GPU.
         allow_remote: also talk to servers beyond loopback.
         dtype: of weights and activations on the server.
@@ -60,6 +64,10 @@ class VllmParams(Section):
         for url in self.urls:
             _check_url(url, self.allow_remote)
         return self
+
+    def addresses(self, environment: Mapping[str, str] = os.environ) -> list[str]:
+        """The servers that are there already: ``urls``, else those of POLY_EPO_ROLLOUT_URLS; empty: none are."""
+        return [url.rstrip("/") for url in self.urls or filter(None, environment.get(URLS, "").split(","))]
 
 
 class RolloutParams(Section):
