@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import urllib.request
@@ -11,10 +12,10 @@ ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 class PrefectApi:
-    """Requests to the server at ``url``."""
+    """Requests to the server at ``url``; ``login``: NAME:PASSWORD, where it asks for one."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, login: str = "") -> None:
+        self._url, self._login = url, login
 
     def get(self, path: str) -> Any:
         return self._ask(path, None)
@@ -56,6 +57,8 @@ class PrefectApi:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._url}/{path}", data=data, method=method)
         request.add_header("Content-Type", "application/json")
+        if self._login:
+            request.add_header("Authorization", f"Basic {base64.b64encode(self._login.encode()).decode()}")
         with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read()
         return json.loads(text) if text else None
