@@ -23,7 +23,15 @@ from components.resources import ContainerParams, RunnerParams
 from components.rollout.params import URLS, RolloutParams
 from flows.runners import inside
 from flows.runners.base import StageFailed, StageKilled
-from flows.runners.engine import ROOT_LABEL, RUN_LABEL, RunMark, find_image, remove_container, remove_orphans
+from flows.runners.engine import (
+    ROOT_LABEL,
+    RUN_LABEL,
+    RunMark,
+    find_image,
+    is_running,
+    remove_container,
+    remove_orphans,
+)
 from flows.runners.process import stream
 from flows.runners.rollout import RolloutServers, ServerImage, running_servers
 from flows.settings import STATE
@@ -121,6 +129,7 @@ class DockerRunner:
             name=f"{name}-rollout",
             model=self._root / self._params.rollout_model,
             words=lambda called: self._options(called, self._root, container, network),
+            ready=lambda: network == "host" or is_running(name),
             log=self._root / STATE / "logs" / f"rollout-server-{stage.replace('@', '-')}.log",
             say=say,
             give_up=lambda: remove_container(name),

@@ -14,7 +14,16 @@ from typing import Any, TextIO
 
 from components.errors import PolyEpoError
 
-__all__ = ["ROOT_LABEL", "RUN_LABEL", "Image", "RunMark", "find_image", "remove_container", "remove_orphans"]
+__all__ = [
+    "ROOT_LABEL",
+    "RUN_LABEL",
+    "Image",
+    "RunMark",
+    "find_image",
+    "is_running",
+    "remove_container",
+    "remove_orphans",
+]
 
 ROOT_LABEL, RUN_LABEL, LOCK_LABEL, DEVICE_LABEL = "poly-epo.root", "poly-epo.run", "poly-epo.lock", "poly-epo.device"
 
@@ -75,6 +84,11 @@ def find_image(image: str, pins: Sequence[Path], remedy: str = "make images") ->
             remedy=remedy,
         )
     return Image(str(facts["Id"]), labels.get(DEVICE_LABEL, "cpu"))
+
+
+def is_running(name: str) -> bool:
+    """Whether there is a container of this name, and it runs."""
+    return _docker("inspect", "--format", "{{.State.Running}}", name).stdout.strip() == "true"
 
 
 def remove_container(name: str) -> None:

@@ -66,6 +66,7 @@ def running_servers(
     name: str,
     model: Path,
     words: Words,
+    ready: Callable[[], bool],
     log: Path,
     say: Callable[[str], None],
     give_up: Callable[[], None],
@@ -78,6 +79,7 @@ def running_servers(
         name: beginning of their containers' names.
         model: directory of the model they start with; the stage puts its own policies into them.
         words: see :data:`Words`.
+        ready: whether a server can be started yet.
         log: what they say is appended here, one file a server: ``STEM-INDEX.log``.
         say: told in one line when a server ended.
         give_up: called once when a server ends every time before it can be of use.
@@ -93,7 +95,7 @@ def running_servers(
             settings = ServerSettings(params, environment, port, index if params.servers > 1 else None)
             check_model(model, settings)
             keeper = _Keeper(f"{name}-{index}", log.with_name(f"{log.stem}-{index}.log"), say, servers, give_up)
-            keeper.start(partial(_command, settings, image, model, words))
+            keeper.start(partial(_command, settings, image, model, words), ready)
             ending.callback(keeper.stop)
         yield servers
 
@@ -129,8 +131,8 @@ class _Keeper:
         self._container = ""
         self._thread: threading.Thread | None = None
 
-    def start(self, command: Callable[[str], _Command]) -> None:
-        self._thread = threading.Thread(target=self._keep, args=(command,), daemon=True, name=self._name)
+    def start(self, command: Callable[[str], _Command], ready: Callable[[], bool]) -> None:
+        self._thread = threading.Thread(target=self._keep, args=(command, ready), daemon=True, name=self._name)
         self._thread.start()
 
     def stop(self) -> None:
@@ -140,8 +142,10 @@ class _Keeper:
             remove_container(self._container)
             self._thread.join(1.0)
 
-    def _keep(self, command: Callable[[str], _Command]) -> None:
+    def _keep(self, command: Callable[[str], _Command], ready: Callable[[], bool]) -> None:
         pause, short, number = _FIRST_PAUSE_SECONDS, 0, 0
+        while not ready() and not self._ended.wait(0.1):
+            pass
         while not self._ended.is_set():
             number += 1
             self._container = f"{self._name}-{number}"
