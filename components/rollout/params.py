@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_serializer, model_validator
 
+from components.errors import PolyEpoError
 from components.params import Section
 
 __all__ = ["URLS", "RolloutParams", "VllmParams"]
@@ -66,8 +67,18 @@ class VllmParams(Section):
         return self
 
     def addresses(self, environment: Mapping[str, str] = os.environ) -> list[str]:
-        """The servers that are there already: ``urls``, else those of POLY_EPO_ROLLOUT_URLS; empty: none are."""
-        return [url.rstrip("/") for url in self.urls or filter(None, environment.get(URLS, "").split(","))]
+        """The servers that are there already: ``urls``, else those of POLY_EPO_ROLLOUT_URLS; empty: none are.
+
+        Raises:
+            PolyEpoError: an address in the variable is none, or leads elsewhere unasked.
+        """
+        given = [url for url in environment.get(URLS, "").split(",") if url]
+        try:
+            for url in given:
+                _check_url(url, self.allow_remote)
+        except ValueError as error:
+            raise PolyEpoError(str(error), where=URLS, remedy="mend it, or unset it") from error
+        return [url.rstrip("/") for url in self.urls or given]
 
 
 class RolloutParams(Section):
