@@ -145,7 +145,7 @@ def world(directory: Path) -> Iterator[World]:
 
 
 def _template(root: Path) -> Path:
-    """The project as it is committed, small."""
+    """The project as it is committed, small, with everything done that comes before the arms' loops."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(root)], check=True)
     checkout = Checkout(root)
     (root / "dvc.lock").unlink(missing_ok=True)
@@ -153,4 +153,5 @@ def _template(root: Path) -> Path:
     for profile in ("quick", "smallest"):
         checkout.run("poly-epo", "profile", "apply", profile)
     set_values({"improve": {"iterations": ITERATIONS}}, root / "params.yaml")
+    checkout.run("dvc", "repro", "evaluate_base")
     return root
