@@ -20,6 +20,13 @@ RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-has
 
 FROM ${BASE}
 ARG DEVICE=cpu
+# vLLM on CPU loads libnuma; on a GPU, Triton compiles its launchers with a C compiler when it is first used.
+RUN apt-get update -q \
+ && if [ "${DEVICE}" = cpu ]; then apt-get install -y -q --no-install-recommends libnuma1; else \
+      apt-get install -y -q --no-install-recommends gcc libc6-dev \
+      && { test -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" \
+           || apt-get install -y -q --no-install-recommends python3-dev; }; fi \
+ && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/venv /opt/venv
 COPY --chmod=755 docker/rollout.sh /opt/poly-epo/rollout.sh
 # What runs inside vLLM's workers: how a policy is taken in place.
