@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run images stack stack-down repro test services test-services chaos lint clean
+.PHONY: help setup lock run images stack stack-down rehearsal repro test services test-services chaos lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ test-services: setup ## run the tests that need servers or a browser
 
 chaos: setup ## kill and cut off the parts of real runs at random points; prints what was lost
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+rehearsal: setup ## the team's stack from nothing: a scheduled retrain, rollback, backup, loss, restore
+	@$(BIN)/python -m tests.rehearsal $(ARGS)
 
 lint: setup ## style, types and the layers' contracts
 	ruff check .

@@ -56,6 +56,11 @@ class RunnerParams(Section):
         cpu: of every stage that is not in ``train_stages``.
         train: of those that are.
         train_stages: names of stages, without a matrix's ``@item``.
+        rollout: of the vLLM servers that the runner starts beside a stage that samples, one container a server, where
+            ``rollout.engine`` is ``vllm`` and names no servers of its own.
+        rollout_stages: names of the stages that sample.
+        rollout_model: directory, from the project's root, of the model that those servers start with: one of the
+            architecture of all policies of the run. The stage puts its own policy into them.
     """
 
     network: str = Field(default="host", pattern=r"^[A-Za-z0-9][\w.-]*$")
@@ -63,9 +68,16 @@ class RunnerParams(Section):
     cpu: ContainerParams = ContainerParams()
     train: ContainerParams = ContainerParams()
     train_stages: list[str] = Field(default_factory=lambda: ["base", "improve"])
+    rollout: ContainerParams = ContainerParams()
+    rollout_stages: list[str] = Field(default_factory=lambda: ["improve", "evaluate_base", "evaluate"])
+    rollout_model: str = "workspace/base"
 
     def container(self, stage: str) -> tuple[str, ContainerParams]:
         """Kind (``cpu`` or ``train``) and settings of the container in which ``stage`` (``improve@grpo``) works."""
         if stage.partition("@")[0] in self.train_stages:
             return "train", self.train
         return "cpu", self.cpu
+
+    def samples(self, stage: str) -> bool:
+        """Whether ``stage`` (``improve@grpo``) needs rollout servers, where rollouts come from servers at all."""
+        return stage.partition("@")[0] in self.rollout_stages

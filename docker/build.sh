@@ -14,7 +14,6 @@ cd "$(dirname "$0")/.."
 
 DEVICE=${DEVICE:-cpu}
 PYTHON=${POLY_EPO_PYTHON:-.venv/bin/python}
-lock=$(sha256sum constraints.txt | cut -c -64)
 commit=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 git diff --quiet HEAD 2>/dev/null || commit="$commit-modified"
 
@@ -28,6 +27,15 @@ find_docker() {
     [ "$version" -lt 23 ] && { echo "$candidate"; return; }
   done
   fail "no docker that can build with BuildKit -> install docker and its buildx plugin"
+}
+
+# What decides the packages in image $1, as one hash: flows/runners/docker.py refuses an image built from other pins.
+lock_of() {
+  case $1-$DEVICE in
+    rollout-cpu) cat components/rollout/vllm-cpu.txt components/rollout/vllm_worker.py ;;
+    rollout-gpu) cat docker/rollout-gpu.txt components/rollout/vllm_worker.py ;;
+    *) cat constraints.txt ;;
+  esac | sha256sum | cut -c -64
 }
 
 # Wheels of everything in $2 (pip arguments), into build/wheels/$1, once per set of pins.
@@ -68,7 +76,7 @@ build() {
   echo "building $tag"
   DOCKER_BUILDKIT=1 "$docker" build --quiet --network host --file "docker/$name.Dockerfile" --tag "$tag" \
     ${POLY_EPO_BASE_IMAGE:+--build-arg "BASE=$POLY_EPO_BASE_IMAGE"} --build-arg "DEVICE=$device" \
-    --label "org.opencontainers.image.revision=$commit" --label "poly-epo.lock=$lock" --label "poly-epo.device=$device" . \
+    --label "org.opencontainers.image.revision=$commit" --label "poly-epo.lock=$(lock_of "$name")" --label "poly-epo.device=$device" . \
     >/dev/null
 }
 

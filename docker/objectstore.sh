@@ -37,9 +37,10 @@ done
 
 account=${AWS_ACCESS_KEY_ID%%:*} user=${AWS_ACCESS_KEY_ID#*:}
 { defaults 0.0.0.0 8080
+  # proxy-logging also gives answers to HEAD their length: without it clients read a stray chunk as the next answer.
   cat <<CONF
 [pipeline:main]
-pipeline = catch_errors healthcheck cache s3api tempauth bulk slo proxy-server
+pipeline = catch_errors healthcheck proxy-logging cache s3api tempauth bulk slo proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -47,6 +48,8 @@ account_autocreate = true
 use = egg:swift#catch_errors
 [filter:healthcheck]
 use = egg:swift#healthcheck
+[filter:proxy-logging]
+use = egg:swift#proxy_logging
 [filter:cache]
 use = egg:swift#memcache
 memcache_servers = 127.0.0.1:11211

@@ -7,4 +7,4 @@ if [ "$DEVICE" = cpu ]; then
 fi
 # A seed of its own: a server that starts again must not draw the same completions again.
 exec python -m vllm.entrypoints.openai.api_server --host 127.0.0.1 --port "$PORT" --served-model-name policy \
-  --generation-config vllm --disable-uvicorn-access-log --seed "$(od -An -N4 -tu4 /dev/urandom | tr -d ' ' | cut -c -9)" "$@"
+  --worker-extension-cls poly_epo_vllm_worker.PolicyWorker --generation-config vllm --disable-uvicorn-access-log --seed "$(od -An -N4 -tu4 /dev/urandom | tr -d ' ' | cut -c -9)" "$@"

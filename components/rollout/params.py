@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_serializer, model_validator
 
+from components.errors import PolyEpoError
 from components.params import Section
 
-__all__ = ["RolloutParams", "VllmParams"]
+__all__ = ["URLS", "RolloutParams", "VllmParams"]
+
+URLS = "POLY_EPO_ROLLOUT_URLS"
+"""Environment variable: addresses of servers, separated by commas, that whoever started this process runs for it."""
 
 
 class VllmParams(Section):
@@ -22,7 +27,7 @@ class VllmParams(Section):
 
     Attributes:
         urls: servers that run already (``poly-epo rollout-server start``), each with its own copy of the policy; empty:
-            the process that samples starts its own and ends them.
+            the process that samples starts its own and ends them, or the runner ``docker`` does so for it.
         servers: how many it starts then, one per GPU.
         allow_remote: also talk to servers beyond loopback.
         dtype: of weights and activations on the server.
@@ -68,6 +73,20 @@ class VllmParams(Section):
             if self.weights == "ipc" and not _is_loopback(str(urlsplit(url).hostname)):
                 raise ValueError(f"{url!r} is not on this machine, whose GPU memory weights: ipc shares")
         return self
+
+    def addresses(self, environment: Mapping[str, str] = os.environ) -> list[str]:
+        """The servers that are there already: ``urls``, else those of POLY_EPO_ROLLOUT_URLS; empty: none are.
+
+        Raises:
+            PolyEpoError: an address in the variable is none, or leads elsewhere unasked.
+        """
+        given = [url for url in environment.get(URLS, "").split(",") if url]
+        try:
+            for url in given:
+                _check_url(url, self.allow_remote)
+        except ValueError as error:
+            raise PolyEpoError(str(error), where=URLS, remedy="mend it, or unset it") from error
+        return [url.rstrip("/") for url in self.urls or given]
 
 
 class RolloutParams(Section):

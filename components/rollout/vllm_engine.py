@@ -181,8 +181,9 @@ class VllmEngine:
         vllm = self._params.vllm
         if not self._replicas:
             limit, load = vllm.outage_limit_seconds, _load(vllm)
-            if vllm.urls:
-                self._replicas = [Replica(url.rstrip("/"), outage_limit=limit, load=load) for url in vllm.urls]
+            addresses = vllm.addresses()
+            if addresses:
+                self._replicas = [Replica(url, outage_limit=limit, load=load) for url in addresses]
             else:
                 self._replicas = [
                     Replica(server.url, outage_limit=limit, starter=server, load=load)

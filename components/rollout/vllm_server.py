@@ -32,7 +32,7 @@ from components.rollout.vllm_environment import VllmEnvironment, find_environmen
 from components.rollout.vllm_sync import SERVED_NAME
 from components.rollout.vllm_worker import EXTENSION, put_extension
 
-__all__ = ["HEAD_SIZES", "ServerProcess", "ServerSettings", "free_port"]
+__all__ = ["HEAD_SIZES", "ServerProcess", "ServerSettings", "check_model", "free_port"]
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ class ServerProcess:
         Raises:
             PolyEpoError: the model cannot be served.
         """
-        _check_model(model, settings)
+        check_model(model, settings)
         log_file.parent.mkdir(parents=True, exist_ok=True)
         guard = [sys.executable, "-I", "-S", process_guard.__file__, str(os.getpid())]
         with log_file.open("ab") as output:
@@ -259,7 +259,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _check_model(model: Path, settings: ServerSettings) -> None:
+def check_model(model: Path, settings: ServerSettings) -> None:
     """Refuse what the server would fail on after minutes.
 
     Raises:

@@ -14,20 +14,32 @@ import os
 import sys
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from components.params import load_params
 from components.resources import ContainerParams, RunnerParams
+from components.rollout.params import URLS, RolloutParams
 from flows.runners import inside
 from flows.runners.base import StageFailed, StageKilled
-from flows.runners.engine import ROOT_LABEL, RUN_LABEL, RunMark, image_id, remove_orphans
+from flows.runners.engine import (
+    ROOT_LABEL,
+    RUN_LABEL,
+    RunMark,
+    find_image,
+    is_running,
+    remove_container,
+    remove_orphans,
+)
 from flows.runners.process import stream
+from flows.runners.rollout import RolloutServers, ServerImage, running_servers
 from flows.settings import STATE
 
 __all__ = ["DockerRunner"]
 
 _INSIDE = "/run/poly-epo/inside.py"
+_INSIDE_COMMAND = ("python3", "-I", "-S", _INSIDE)
 _ENGINE_FAILED = 125
 _DIGEST = "POLY_EPO_IMAGE_DIGEST"
 _PASSED = ("POLY_EPO_", "PREFECT_", "DVC_", "MLFLOW_", "AWS_", "OMP_", "MKL_", "HF_", "NCCL_", "TORCH_", "LC_", "TZ")
@@ -68,7 +80,7 @@ class DockerRunner:
         """
         stage = env.get("DVC_STAGE", "")
         kind, container = self._params.container(stage)
-        image = image_id(container.image or f"poly-epo/{kind}", self._root / "constraints.txt")
+        image = find_image(container.image or f"poly-epo/{kind}", lambda _device: [self._root / "constraints.txt"]).id
         if kind == "train":
             os.environ[_DIGEST] = image  # tracking, in this process, tags the run with what trained its policies
         lines: deque[str] = deque(maxlen=5)
@@ -80,29 +92,61 @@ class DockerRunner:
 
         # Python of the image, not the one of this process.
         command = ["python3" if word == sys.executable else word for word in argv]
-        options = [*self._options(stage, cwd, container), *_passed(env), "--env", f"{_DIGEST}={image}"]
-        code = stream(
-            ["docker", "run", *options, image, "python3", "-I", "-S", _INSIDE, *command],
-            cwd=cwd,
-            env=env,
-            on_line=keep,
-            log=log,
-            hold_stdin=True,
-        )
+        name = f"poly-epo-{stage.replace('@', '-') or 'command'}-{uuid.uuid4().hex[:8]}"
+        with self._servers(stage, name, on_line) as servers:
+            told = {URLS: ",".join(servers.urls)} if servers else {}
+            options = [*self._options(name, cwd, container, self._params.network), *_passed({**env, **told})]
+            code = stream(
+                ["docker", "run", *options, "--env", f"{_DIGEST}={image}", image, *_INSIDE_COMMAND, *command],
+                cwd=cwd,
+                env={**env, **told},
+                on_line=keep,
+                log=log,
+                hold_stdin=True,
+            )
+        if servers and servers.fault:
+            raise StageFailed(servers.fault, where=f"stage {stage}", remedy="its log says why")
         if code:
             _explain(code, lines, stage, kind, container)
         return code
 
-    def _options(self, stage: str, cwd: Path, container: ContainerParams) -> list[str]:
+    @contextmanager
+    def _servers(self, stage: str, name: str, say: Callable[[str], None]) -> Iterator[RolloutServers | None]:
+        """The stage's rollout servers while its container ``name`` works; None where it needs none of ours."""
+        rollout = load_params(self._root / "params.yaml")[RolloutParams]
+        if rollout.engine != "vllm" or rollout.vllm.addresses() or not self._params.samples(stage):
+            yield None
+            return
+        container = self._params.rollout
+        image = find_image(container.image or "poly-epo/rollout", self._rollout_pins, "make images NAMES=rollout")
+        # In a network of their own the stage's loopback is the servers': nobody else reaches their control routes.
+        network = "host" if self._params.network == "host" else f"container:{name}"
+        with running_servers(
+            rollout.vllm,
+            ServerImage(image.id, on_gpu=image.device == "gpu"),
+            name=f"{name}-rollout",
+            model=self._root / self._params.rollout_model,
+            words=lambda called: self._options(called, self._root, container, network),
+            ready=lambda: network == "host" or is_running(name),
+            log=self._root / STATE / "logs" / f"rollout-server-{stage.replace('@', '-')}.log",
+            say=say,
+            give_up=lambda: remove_container(name),
+        ) as servers:
+            yield servers
+
+    def _rollout_pins(self, device: str) -> list[Path]:
+        packages = "docker/rollout-gpu.txt" if device == "gpu" else "components/rollout/vllm-cpu.txt"
+        return [self._root / packages, self._root / "components/rollout/vllm_worker.py"]
+
+    def _options(self, name: str, cwd: Path, container: ContainerParams, network: str) -> list[str]:
         owner = self._root.stat()
-        name = f"poly-epo-{stage.replace('@', '-') or 'command'}-{uuid.uuid4().hex[:8]}"
         return [
             *("--interactive", "--rm", "--name", name),
             *("--label", f"{ROOT_LABEL}={self._root}", "--label", f"{RUN_LABEL}={self._mark.name}"),
             *("--user", f"{owner.st_uid}:{owner.st_gid}", "--workdir", str(cwd)),
             *_mounts([self._root, *self._params.volumes]),
             *("--mount", f"type=bind,source={inside.__file__},target={_INSIDE},readonly"),
-            *("--network", self._params.network),
+            *("--network", network),
             # Model output is hostile text, and what is not needed is not given.
             *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"),
             *("--tmpfs", "/tmp:exec,mode=1777", "--pids-limit", "4096"),  # noqa: S108

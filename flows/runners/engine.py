@@ -7,14 +7,25 @@ import hashlib
 import json
 import subprocess
 import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from components.errors import PolyEpoError
 
-__all__ = ["LOCK_LABEL", "ROOT_LABEL", "RUN_LABEL", "RunMark", "image_id", "remove_orphans"]
+__all__ = [
+    "ROOT_LABEL",
+    "RUN_LABEL",
+    "Image",
+    "RunMark",
+    "find_image",
+    "is_running",
+    "remove_container",
+    "remove_orphans",
+]
 
-ROOT_LABEL, RUN_LABEL, LOCK_LABEL = "poly-epo.root", "poly-epo.run", "poly-epo.lock"
+ROOT_LABEL, RUN_LABEL, LOCK_LABEL, DEVICE_LABEL = "poly-epo.root", "poly-epo.run", "poly-epo.lock", "poly-epo.device"
 
 
 class RunMark:
@@ -44,25 +55,51 @@ class RunMark:
         return True
 
 
-def image_id(image: str, constraints: Path) -> str:
-    """Identity (sha256:...) of a local image, checked to hold the packages that ``constraints`` pins.
+@dataclass(frozen=True)
+class Image:
+    """A local image: its identity (sha256:...), and the device (``cpu``, ``gpu``) that it was built for."""
+
+    id: str
+    device: str
+
+
+def find_image(image: str, pins: Callable[[str], Sequence[Path]], remedy: str = "make images") -> Image:
+    """The local image, checked to hold what is pinned.
+
+    Args:
+        image: its name.
+        pins: device -> the files whose content decides what an image for it holds (docker/build.sh, lock_of).
+        remedy: the command that builds it.
 
     Raises:
-        PolyEpoError: no engine answers, there is no such image, or `make images` built it from other pins.
+        PolyEpoError: no engine answers, there is no such image, or it was built from other pins.
     """
     done = _docker("image", "inspect", image)
     if done.returncode:
-        raise PolyEpoError("no such image", where="runner docker", value=image, remedy="make images")
+        raise PolyEpoError("no such image", where="runner docker", value=image, remedy=remedy)
     facts: dict[str, Any] = json.loads(done.stdout)[0]
-    pinned = (facts["Config"].get("Labels") or {}).get(LOCK_LABEL)
-    if pinned and constraints.is_file() and pinned != hashlib.sha256(constraints.read_bytes()).hexdigest():
+    labels: dict[str, str] = facts["Config"].get("Labels") or {}
+    device = labels.get(DEVICE_LABEL, "cpu")
+    pinned, files = labels.get(LOCK_LABEL), pins(device)
+    there = all(path.is_file() for path in files)
+    if pinned and there and pinned != hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest():
         raise PolyEpoError(
-            "the image holds other packages than constraints.txt pins",
+            f"the image holds other packages than {files[0].name} pins",
             where="runner docker",
             value=image,
-            remedy="make images",
+            remedy=remedy,
         )
-    return str(facts["Id"])
+    return Image(str(facts["Id"]), device)
+
+
+def is_running(name: str) -> bool:
+    """Whether there is a container of this name, and it runs."""
+    return _docker("inspect", "--format", "{{.State.Running}}", name).stdout.strip() == "true"
+
+
+def remove_container(name: str) -> None:
+    """End and remove a container; one that is not there is none of our business."""
+    _docker("rm", "--force", "--volumes", name)
 
 
 def remove_orphans(root: Path, marks: Path) -> list[str]:

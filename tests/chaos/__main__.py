@@ -1,18 +1,22 @@
 """Strike real runs at random points and see whether anything is lost.
 
-    python -m tests.chaos [--tries 2] [--seed 0] [--fault "kill -9 flow"] [--outage 60]
+    python -m tests.chaos [--tries 2] [--seed 0] [--fault "kill -9 flow"] [--outage 60] [--minutes 30]
 
-A try: `poly-epo run` on Prefect, MLflow, Postgres and S3 starts; when a random number of directories is published,
-and a random moment later, the fault strikes and is mended. A run that ends with an error is started again with the same
-command, three times at most. Then: the final policies' bytes are those of an undisturbed run, every iteration is there
-and no step was done twice, MLflow holds every metric of the undisturbed run once, DVC's remote misses nothing.
-Exit code 1 when any of it fails.
+A try: `poly-epo run` on Prefect, MLflow, Postgres and S3 starts, with everything before the arms' loops done; when a
+random number of directories is published, and a random moment later, the fault strikes and is mended. A run that ends
+with an error is started again with the same command, three times at most. Then: the final policies' bytes are those of
+an undisturbed run, every iteration is there and no step was done twice, MLflow holds every metric of the undisturbed
+run once, DVC's remote misses nothing. Exit code 1 when any of it fails.
+
+Runs with a vLLM server (faults.ON_VLLM) have final policies of their own each; there MLflow must hold every metric that
+the run's own workspace holds.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import random
 import shutil
 import subprocess
@@ -23,10 +27,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.faults import FAULTS, small_disk
-from tests.chaos.world import ARMS, ITERATIONS, Project, World, world
+from tests.chaos.faults import FAULTS, ON_VLLM, small_disk
+from tests.chaos.world import ITERATIONS, Project, World, world
 
-RUN_SECONDS = 600
+RUN_SECONDS = 900
 ATTEMPTS = 3
 
 
@@ -43,11 +47,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Reference:
-    """An undisturbed run: its project, how much it published."""
+    """An undisturbed run: its project, how much it found and published, how long it took; whether vLLM sampled."""
 
     project: Project
+    found: int
     published: int
     seconds: float
+    vllm: bool
 
 
 def main() -> int:
@@ -55,14 +61,17 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="chaos-"))
     print(f"seed {options.seed}, {options.tries} tries of each, below {directory}", flush=True)
     rows = {name: Row() for name in options.fault or FAULTS}
+    deadline = time.monotonic() + 60 * options.minutes
     try:
         with world(directory) as made:
-            reference = _undisturbed(made, directory / "reference")
-            print(f"undisturbed: {reference.seconds:.0f} s, {reference.published} directories published", flush=True)
+            references = {vllm: _undisturbed(made, vllm) for vllm in sorted({name in ON_VLLM for name in rows})}
             for number in range(options.tries):
                 for name, row in rows.items():
+                    if time.monotonic() > deadline:
+                        break
                     draw = random.Random(f"{options.seed} {name} {number}")
-                    _try(made, reference, name, row, draw, f"{list(FAULTS).index(name)}-{number}", options.outage)
+                    key = f"{list(FAULTS).index(name)}-{number}"
+                    _try(made, references[name in ON_VLLM], name, row, draw, key, options.outage)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     print(_table(rows))
@@ -70,7 +79,7 @@ def main() -> int:
 
 
 def _try(made: World, reference: Reference, name: str, row: Row, draw: random.Random, key: str, outage: float) -> None:
-    after, delay = draw.randint(1, reference.published - 2), draw.uniform(0, 1)
+    after, delay = draw.randint(0, reference.published - 2), draw.uniform(0, 1)
     began = time.monotonic()
     with contextlib.ExitStack() as ending:
         root = made.directory / f"try-{key}"
@@ -80,10 +89,10 @@ def _try(made: World, reference: Reference, name: str, row: Row, draw: random.Ra
             except PermissionError as error:
                 row.skipped = str(error)
                 return
-        project = made.project(f"chaos-{key}", root)
+        project = made.project(f"chaos-{key}", root, vllm=reference.vllm)
         row.tried += 1
-        attempts = _struck(made, project, name, after, delay, outage)
-        faults = _compare(project, reference.project) if attempts else ["it does not run any more"]
+        attempts = _struck(made, project, name, reference.found + after, delay, outage)
+        faults = _compare(project, reference) if attempts else ["it does not run any more"]
     shutil.rmtree(root, ignore_errors=True)
     if faults:
         row.lost += [f"after {after} + {delay:.2f} s: {fault}" for fault in faults]
@@ -118,17 +127,18 @@ def _ended(run: subprocess.Popen[bytes]) -> int:
         return run.wait()
 
 
-def _compare(project: Project, reference: Project) -> list[str]:
+def _compare(project: Project, reference: Reference) -> list[str]:
     """What differs from the undisturbed run, in words."""
     faults = []
-    if project.policies() != reference.policies():
+    if not reference.vllm and project.policies() != reference.project.policies():
         faults.append("another final policy")
-    if project.iterations() != {arm: list(range(1, ITERATIONS + 1)) for arm in ARMS}:
+    if project.iterations() != {arm: list(range(1, ITERATIONS + 1)) for arm in project.arms}:
         faults.append(f"iterations {project.iterations()}")
     twice = [step for step, count in project.steps().items() if count > 1]
     if twice:
         faults.append(f"done twice: {twice}")
-    (metrics, doubles), (expected, _) = project.metrics(), reference.metrics()
+    metrics, doubles = project.metrics()
+    expected = project.measured() if reference.vllm else reference.project.metrics()[0]
     if metrics != expected:
         faults.append(f"{len(set(expected) - set(metrics))} metrics lost, {len(set(metrics) - set(expected))} too many")
     if doubles:
@@ -138,12 +148,19 @@ def _compare(project: Project, reference: Project) -> list[str]:
     return faults
 
 
-def _undisturbed(made: World, root: Path) -> Reference:
-    project = made.project("reference", root)
-    began = time.monotonic()
+def _undisturbed(made: World, vllm: bool) -> Reference:
+    name = "reference-vllm" if vllm else "reference"
+    project = made.project(name, made.directory / name, vllm=vllm)
+    found, began = project.published(), time.monotonic()
     if _ended(project.start()):
-        sys.exit((root / "killed.log").read_text()[-3000:])
-    return Reference(project, project.published(), time.monotonic() - began)
+        sys.exit((project.checkout.root / "killed.log").read_text()[-3000:])
+    reference = Reference(project, found, project.published() - found, time.monotonic() - began, vllm)
+    what = "undisturbed with vLLM" if vllm else "undisturbed"
+    print(f"{what}: {reference.seconds:.0f} s, {reference.published} directories published", flush=True)
+    faults = _compare(project, reference)
+    if faults:
+        sys.exit(f"the undisturbed run itself: {'; '.join(faults)}")
+    return reference
 
 
 def _table(rows: dict[str, Row]) -> str:
@@ -159,6 +176,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tries", type=int, default=2, help="tries of each fault")
     parser.add_argument("--seed", type=int, default=0, help="of the random points")
     parser.add_argument("--outage", type=float, default=60.0, help="seconds that a network stays cut")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="no try begins after so many")
     parser.add_argument("--fault", action="append", choices=list(FAULTS), help="only this one; repeatable")
     return parser.parse_args(arguments)
 

@@ -28,14 +28,12 @@ def flow(_world: World, _project: Project, run: subprocess.Popen[bytes], _outage
 
 def trainer(_world: World, _project: Project, run: subprocess.Popen[bytes], _outage: float) -> None:
     """kill -9 of the process that samples, scores and trains for one arm; waits for one if none is at work."""
-    while run.poll() is None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in psutil.Process(run.pid).children(recursive=True):
-                words = process.cmdline()
-                if "flows.improve" in words and not any("process_guard" in word for word in words):
-                    process.kill()
-                    return
-        time.sleep(0.01)
+    _kill_below(run, "flows.improve")
+
+
+def rollout_server(_world: World, _project: Project, run: subprocess.Popen[bytes], _outage: float) -> None:
+    """kill -9 of a vLLM server that the run started; waits for one if none is at work."""
+    _kill_below(run, "vllm.entrypoints.openai.api_server")
 
 
 def prefect(world: World, *_: object) -> None:
@@ -84,6 +82,7 @@ def network_s3(world: World, _project: Project, _run: subprocess.Popen[bytes], o
 FAULTS: dict[str, Fault] = {
     "kill -9 flow": flow,
     "kill -9 trainer": trainer,
+    "kill -9 rollout server": rollout_server,
     "kill -9 Prefect server": prefect,
     "kill -9 MLflow server": mlflow,
     "kill -9 Postgres": postgres,
@@ -91,6 +90,10 @@ FAULTS: dict[str, Fault] = {
     "network to MLflow lost": network_mlflow,
     "network to S3 lost": network_s3,
 }
+
+ON_VLLM = {"kill -9 rollout server"}
+"""Faults of runs whose rollouts come from a vLLM server: it draws other completions every time, so neither the final
+policy nor which metrics an iteration has can be compared with those of another run."""
 
 
 @contextlib.contextmanager
@@ -108,6 +111,18 @@ def small_disk(directory: Path, mebibytes: int = 512):  # type: ignore[no-untype
         yield directory
     finally:
         subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+def _kill_below(run: subprocess.Popen[bytes], module: str) -> None:
+    """Kill the first process of ``run`` that runs the Python module, as soon as there is one."""
+    while run.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(run.pid).children(recursive=True):
+                words = process.cmdline()
+                if module in words and not any("process_guard" in word for word in words):
+                    process.kill()
+                    return
+        time.sleep(0.01)
 
 
 def _restarted(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections import Counter
@@ -11,14 +12,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
+from components.tracking.workspace import arm_readings, evaluation_names, evaluation_readings
 from flows.profiles import set_values
 from tests.e2e.conftest import ROOT, Checkout
 from tests.integration.backends.conftest import PROFILE, files_below
 from tests.services.proxy import Proxy
 from tests.services.stack import Stack, running
 
-ARMS = ("grpo", "poly_epo")
 ITERATIONS = 3
+
+VLLM = """\
+policy: {source: {hidden_size: 64, heads: 2}}
+rollout: {engine: vllm, vllm: {kv_cache_gib: 1}}
+improve: {arms: [poly_epo]}
+"""
+"""Overlay of projects whose rollouts come from vLLM servers of the run's own: one arm, heads that vLLM computes."""
 
 
 @dataclass
@@ -38,13 +48,21 @@ class World:
         through |= dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL"), s3)
         return self.stack.environment() | through | {"OMP_NUM_THREADS": "1", "POLY_EPO_RETRY_DELAY": "1"}
 
-    def project(self, name: str, root: Path) -> Project:
-        """A fresh project at ``root`` with MLflow experiment, model and DVC remote of its own."""
+    def project(self, name: str, root: Path, *, vllm: bool = False) -> Project:
+        """A fresh project at ``root`` with MLflow experiment, model and DVC remote of its own.
+
+        Args:
+            name: of the experiment, the model and the prefix of the remote.
+            root: an empty or absent directory.
+            vllm: rollouts come from vLLM servers (the environment `.vllm` of this checkout).
+        """
         shutil.copytree(self.template, root, dirs_exist_ok=True)
-        set_values({"tracking": {"experiment": name}, "registry": {"model": name}}, root / "params.yaml")
-        checkout = Checkout(root, extra=self.environment())
+        values = {"tracking": {"experiment": name}, "registry": {"model": name}}
+        set_values(values | (yaml.safe_load(VLLM) if vllm else {}), root / "params.yaml")
+        environment = self.environment() | {"POLY_EPO_VLLM_ENV": str(ROOT / ".vllm")}
+        checkout = Checkout(root, extra=environment)
         checkout.run("dvc", "remote", "add", "-d", "team", f"s3://dvc-remote/{name}")
-        return Project(name, checkout, self.stack)
+        return Project(name, checkout, self.stack, ("poly_epo",) if vllm else ("grpo", "poly_epo"))
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,7 @@ class Project:
     name: str
     checkout: Checkout
     stack: Stack
+    arms: tuple[str, ...]
 
     def start(self) -> subprocess.Popen[bytes]:
         """`poly-epo run` in the background; its output goes to killed.log."""
@@ -65,12 +84,12 @@ class Project:
 
     def policies(self) -> dict[str, Mapping[str, bytes]]:
         """The final policies' files."""
-        return {arm: files_below(self.checkout.root / f"workspace/improve/{arm}/final") for arm in ARMS}
+        return {arm: files_below(self.checkout.root / f"workspace/improve/{arm}/final") for arm in self.arms}
 
     def steps(self) -> Counter[tuple[str, int, str]]:
         """How often each step of each arm was done to its end."""
         done: Counter[tuple[str, int, str]] = Counter()
-        for arm in ARMS:
+        for arm in self.arms:
             for line in (self.checkout.root / f".poly-epo/timings/{arm}.jsonl").read_text().splitlines():
                 entry = json.loads(line)
                 done[arm, entry["iteration"], entry["step"]] += 1
@@ -79,7 +98,7 @@ class Project:
     def iterations(self) -> dict[str, list[int]]:
         """The iterations in each arm's history."""
         found = {}
-        for arm in ARMS:
+        for arm in self.arms:
             history = json.loads((self.checkout.root / f"workspace/improve/{arm}/history.json").read_text())
             found[arm] = [row["iteration"] for row in history["iterations"]]
         return found
@@ -94,6 +113,19 @@ class Project:
         )
         rows = self.stack.postgres.query("mlflow", sql).splitlines()
         return sorted(set(rows)), len(rows) - len(set(rows))
+
+    def measured(self) -> list[str]:
+        """The metrics that the workspace's own files hold, in the form of :meth:`metrics`."""
+        workspace = self.checkout.root / "workspace"
+        readings = {f"arm {arm}": arm_readings(workspace / "improve" / arm, Path(os.devnull), {}) for arm in self.arms}
+        for name in evaluation_names(workspace):
+            readings[f"evaluation {name}"] = evaluation_readings(workspace / "evaluation" / name)
+        return sorted(
+            f"{run}|{key}|{reading.step}"
+            for run, found in readings.items()
+            for reading in found
+            for key in reading.values
+        )
 
     def unpushed(self) -> list[str]:
         """Stages that DVC's remote still misses."""
@@ -113,7 +145,7 @@ def world(directory: Path) -> Iterator[World]:
 
 
 def _template(root: Path) -> Path:
-    """The project as it is committed, small."""
+    """The project as it is committed, small, with everything done that comes before the arms' loops."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(root)], check=True)
     checkout = Checkout(root)
     (root / "dvc.lock").unlink(missing_ok=True)
@@ -121,4 +153,5 @@ def _template(root: Path) -> Path:
     for profile in ("quick", "smallest"):
         checkout.run("poly-epo", "profile", "apply", profile)
     set_values({"improve": {"iterations": ITERATIONS}}, root / "params.yaml")
+    checkout.run("dvc", "repro", "evaluate_base")
     return root

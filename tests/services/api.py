@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import urllib.error
@@ -16,10 +17,13 @@ _PATIENCE = 60.0
 
 
 class PrefectApi:
-    """Requests to the server at ``url``; like Prefect's own client it asks again after a 503."""
+    """Requests to the server at ``url``; like Prefect's own client it asks again after a 503.
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    ``login``: NAME:PASSWORD, where the server asks for one.
+    """
+
+    def __init__(self, url: str, login: str = "") -> None:
+        self._url, self._login = url, login
 
     def get(self, path: str) -> Any:
         return self._ask(path, None)
@@ -61,6 +65,8 @@ class PrefectApi:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._url}/{path}", data=data, method=method)
         request.add_header("Content-Type", "application/json")
+        if self._login:
+            request.add_header("Authorization", f"Basic {base64.b64encode(self._login.encode()).decode()}")
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from components.rollout.params import RolloutParams
+from components.errors import PolyEpoError
+from components.rollout.params import URLS, RolloutParams
 
 
 def params(engine: str = "vllm", **vllm: object) -> RolloutParams:
@@ -38,6 +39,15 @@ def test_other_addresses_are_refused(url: str, message: str) -> None:
 
 def test_servers_elsewhere_are_for_those_who_say_so() -> None:
     assert params(urls=["http://10.0.0.7:8100"], allow_remote=True).vllm.urls == ["http://10.0.0.7:8100"]
+
+
+def test_whoever_started_the_process_may_run_servers_for_it() -> None:
+    given = {URLS: "http://127.0.0.1:8101,http://127.0.0.1:8102/"}
+    assert params().vllm.addresses({}) == []
+    assert params().vllm.addresses(given) == ["http://127.0.0.1:8101", "http://127.0.0.1:8102"]
+    assert params(urls=["http://127.0.0.1:8100/"]).vllm.addresses(given) == ["http://127.0.0.1:8100"]
+    with pytest.raises(PolyEpoError, match=r"POLY_EPO_ROLLOUT_URLS: .*not on this machine"):
+        params().vllm.addresses({URLS: "http://10.0.0.7:8100"})
 
 
 def test_what_only_says_where_and_how_fast_is_no_part_of_a_runs_identity() -> None:

@@ -1,0 +1,1 @@
+"""The team's stack from nothing to a restored backup: `make rehearsal`."""
