@@ -6,7 +6,8 @@ Imports nothing of this project. What is TRL's: the model's patched forward pass
 micro-batches, backward pass, gradient clipping and AdamW, all called by its own `train()`. What is replaced: sampling
 and scoring (`_generate_and_score_completions`), which hand out the job's token ids and advantages, padded to the
 longest of the batch as TRL itself pads them. A step is timed from the first micro-batch to after the optimizer
-(callbacks on_step_begin and on_step_end), so sampling is in neither side's time.
+(callbacks on_step_begin and on_step_end), so sampling is in neither side's time. In the job `end` nothing is replaced:
+TRL samples with transformers' generate, scores with a reward function and updates.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ def peak_bytes() -> int:
 
 def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
+
+
+def even_length(completions: list, **_: object) -> list[float]:
+    """As in benchmarks/training_reward.py."""
+    texts = [one if isinstance(one, str) else one[0]["content"] for one in completions]
+    return [float(len(text) % 2 == 0) for text in texts]
 
 
 class Timer(TrainerCallback):
@@ -64,8 +71,26 @@ class Given(GRPOTrainer):
         }
 
 
-def make(job: dict, output: str, timer: Timer) -> Given:
-    count, micro = len(job["prompt_ids"]), job["micro_batch"]
+class Counting(GRPOTrainer):
+    """GRPOTrainer that counts the tokens and seconds of every batch that it samples and scores."""
+
+    job: dict
+
+    def _generate_and_score_completions(self, inputs: list) -> dict:
+        start = time.perf_counter()
+        outputs = super()._generate_and_score_completions(inputs)
+        self.__dict__.setdefault("batches", []).append(
+            {"sample and score": time.perf_counter() - start, "tokens": int(outputs["completion_mask"].sum())}
+        )
+        return outputs
+
+
+def make(job: dict, output: str, timer: Timer, kind: type[GRPOTrainer] = Given) -> GRPOTrainer:
+    prompts = job.get("prompts") or ["x"] * len(job["prompt_ids"])
+    count, micro = len(prompts), job["micro_batch"]
+    tokenizer = AutoTokenizer.from_pretrained(job["model"])
+    if tokenizer.chat_template:
+        prompts = [[{"role": "user", "content": text}] for text in prompts]
     options = GRPOConfig(
         output_dir=output,
         use_cpu=True,
@@ -92,12 +117,14 @@ def make(job: dict, output: str, timer: Timer) -> Given:
         disable_tqdm=True,
     )
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
-    trainer = Given(
+    # A group is one prompt repeated by TRL's own sampler.
+    own = prompts[:: job["group_size"]] if kind is Counting else prompts
+    trainer = kind(
         model=model,
         args=options,
-        reward_funcs=lambda completions, **_: [0.0] * len(completions),
-        train_dataset=Dataset.from_dict({"prompt": ["x"] * count}),
-        processing_class=AutoTokenizer.from_pretrained(job["model"]),
+        reward_funcs=even_length,
+        train_dataset=Dataset.from_dict({"prompt": own}),
+        processing_class=tokenizer,
         callbacks=[timer],
     )
     trainer.job = job
@@ -113,6 +140,18 @@ def step(job: dict) -> dict:
     # The first step warms up; where the job allows no other, it is the one that counts.
     steps = timer.steps[1:] or timer.steps
     return {"wall": [wall for wall, _ in steps], "cpu": [cpu for _, cpu in steps], "peak": peak_bytes()}
+
+
+def end(job: dict) -> dict:
+    """Whole steps: TRL samples, scores and updates."""
+    timer = Timer()
+    with tempfile.TemporaryDirectory() as output:
+        trainer = make(job, output, timer, Counting)
+        trainer.train()
+    steps = [
+        {"wall": wall, "cpu": cpu, **batch} for (wall, cpu), batch in zip(timer.steps, trainer.batches, strict=True)
+    ]
+    return {"steps": steps[1:]}
 
 
 def head(job: dict) -> dict:
@@ -144,4 +183,4 @@ def head(job: dict) -> dict:
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[2]))
     work = json.loads(Path(sys.argv[1]).read_text())
-    print("RESULT " + json.dumps({"step": step, "head": head}[work["what"]](work)))
+    print("RESULT " + json.dumps({"step": step, "head": head, "end": end}[work["what"]](work)))

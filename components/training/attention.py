@@ -30,6 +30,7 @@ ATTENTION = "poly_epo_packed"
 _Index = npt.NDArray[np.int64]
 _MAX_WASTE = 1.25  # computed query-key pairs over those needed, at which a bucket of sequences is closed
 _SMALL = 1 << 18  # query-key pairs below which one more call costs more than padding
+_LONG = 128  # tokens from which a mask costs more than queries for a prefix that are thrown away
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,14 @@ class _Bucketed:
         place_T = np.empty(sum(segment.length for segment in segments), dtype=np.int64)
         buckets, offset = [], 0
         for chosen in _similar(segments):
-            queries = _padded([np.arange(s.start, s.start + s.length) for s in chosen])
-            place_T[queries[_valid(chosen)]] = offset + np.flatnonzero(_valid(chosen))
-            offset += queries.size
             keys = _padded([_seen(segment) for segment in chosen])
-            mask = None if _fits(chosen, window) else torch.from_numpy(_mask(chosen, window)).to(device)
+            whole = _better_whole(chosen, window)
+            queries = keys if whole else _padded([np.arange(s.start, s.start + s.length) for s in chosen])
+            own = _own(chosen, queries.shape[1], whole=whole)
+            place_T[queries[own]] = offset + np.flatnonzero(own)
+            offset += queries.size
+            plain = whole or _fits(chosen, window)
+            mask = None if plain else torch.from_numpy(_mask(chosen, window)).to(device)
             buckets.append(_Bucket(torch.from_numpy(queries).to(device), torch.from_numpy(keys).to(device), mask))
         return cls(buckets, torch.from_numpy(place_T).to(device))
 
@@ -259,9 +263,23 @@ def _padded(rows: Sequence[_Index]) -> _Index:
     return places
 
 
-def _valid(segments: Sequence[Segment]) -> npt.NDArray[np.bool_]:
-    lengths = np.array([segment.length for segment in segments])
-    return np.arange(lengths.max())[None, :] < lengths[:, None]
+def _own(segments: Sequence[Segment], width: int, *, whole: bool) -> npt.NDArray[np.bool_]:
+    """(b, width): which queries are a segment's own tokens, rather than padding or, where ``whole``, its prefix."""
+    begin = np.array([segment.prefix_length if whole else 0 for segment in segments])[:, None]
+    lengths = np.array([segment.length for segment in segments])[:, None]
+    places = np.arange(width)[None, :]
+    return (places >= begin) & (places < begin + lengths)
+
+
+def _better_whole(segments: Sequence[Segment], window: int | None) -> bool:
+    """Whether long segments go with queries for their prefix too: plain causal attention, whatever the prefix.
+
+    A mask takes memory with the square of the length, once for every layer, and its kernel computes what it hides.
+    """
+    longest = max(s.length for s in segments)
+    prefixed = any(s.prefix_length for s in segments)
+    seen = max(s.keys for s in segments)
+    return prefixed and longest >= max(_LONG, *(s.prefix_length for s in segments)) and (window or seen) >= seen
 
 
 def _fits(segments: Sequence[Segment], window: int | None) -> bool:

@@ -8,9 +8,12 @@ with opened(params, ...) as trainer:
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +30,10 @@ from components.training.trainer import Trainer
 
 __all__ = ["TrainerLike", "opened"]
 
+log = logging.getLogger(__name__)
 _STOP_SECONDS = 20.0
+_SILENT_SECONDS = 300.0  # a rank may be busy for long without a word, writing weights to a slow disk
+_LOOK_SECONDS = 1.0
 
 
 class TrainerLike(Protocol):
@@ -93,6 +99,7 @@ class _Processes:
         self._number = 0
         self._directory = mailbox
         self._lost = False
+        self._lives = _Lives(self._mailbox)
 
     def load(self, policy: Path, state: Path | None, *, base: Path | None = None) -> None:
         self._ask(
@@ -131,6 +138,8 @@ class _Processes:
             self._mailbox.clear()
             if self._params.launcher == "local":
                 self._process = self._start()
+            else:
+                log.info("waiting for trainer processes that follow %s (docs/scale.md)", self._directory)
         request = self._request(action, **arguments)
         self._mailbox.send(request)
         return self._mailbox.wait(request, self._check)
@@ -165,6 +174,15 @@ class _Processes:
         if faults or ended:
             self._lost = True
             raise self._fault(faults)
+        silent = self._lives.silent()
+        if silent:
+            self._lost = True
+            raise PolyEpoError(
+                f"a process of the trainer was lost: no sign of rank {', '.join(silent)} for {_SILENT_SECONDS:g} s; "
+                "nothing of this update was kept",
+                where=str(self._directory),
+                remedy="start the processes again (docs/scale.md), then run the same command: it resumes",
+            )
 
     def _fault(self, faults: list[dict[str, Any]]) -> PolyEpoError:
         """What a rank said was wrong; else that one is gone, which the others noticed by its silence."""
@@ -176,3 +194,23 @@ class _Processes:
             where=str(self._log),
             remedy="read the log there (out of memory? a lost GPU?), then run the same command again: it resumes",
         )
+
+
+class _Lives:
+    """Which ranks have fallen silent, by this machine's clock alone: those of several need not agree."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._seen: dict[str, tuple[int, float]] = {}
+        self._looked = -math.inf
+
+    def silent(self) -> list[str]:
+        """The ranks that once came and have not counted on for too long."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return []
+        self._looked = now
+        for rank, beat in self._mailbox.beats().items():
+            if rank not in self._seen or self._seen[rank][0] != beat:
+                self._seen[rank] = (beat, now)
+        return [rank for rank, (_, changed) in self._seen.items() if now - changed > _SILENT_SECONDS]

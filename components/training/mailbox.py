@@ -2,14 +2,17 @@
 
 The session writes ``request.json``; every rank sees it and does as it says; the first one writes ``reply.json`` when
 all are done. A request carries the session's name and its number, so that nothing old is taken for something new.
-A rank that fails leaves ``fault-RANK.json`` and ends.
+A rank that fails leaves ``fault-RANK.json`` and ends. While it lives it counts on in ``alive-RANK.json``: whoever waits
+for it sees that it still does, on whatever machine it runs.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +23,7 @@ __all__ = ["Action", "Mailbox", "Request"]
 
 Action = Literal["load", "update", "save_policy", "save_state", "stop"]
 _POLL_SECONDS = 0.01
+_BEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,30 @@ class Mailbox:
     def report(self, rank: int, fault: dict[str, Any]) -> None:
         """Leave word of a fault of ``rank``."""
         write_json(self._directory / f"fault-{rank}.json", fault)
+
+    @contextmanager
+    def alive(self, rank: int) -> Iterator[None]:
+        """Say that ``rank`` is alive for as long as the block runs."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(rank, ended), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _beat(self, rank: int, ended: threading.Event) -> None:
+        beat = 0
+        while not ended.is_set():
+            write_json(self._directory / f"alive-{rank}.json", {"beat": beat})
+            beat += 1
+            ended.wait(_BEAT_SECONDS)
+
+    def beats(self) -> dict[str, int]:
+        """How far every rank has counted, by the rank's number; ranks that have not come yet are not there."""
+        files = {path.stem.removeprefix("alive-"): _read(path) for path in self._directory.glob("alive-*.json")}
+        return {rank: document["beat"] for rank, document in sorted(files.items()) if document is not None}
 
     def faults(self) -> list[dict[str, Any]]:
         """The faults that ranks reported, by rank."""

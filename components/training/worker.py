@@ -41,7 +41,8 @@ def main() -> None:
     die_with_parent(signal.SIGKILL, os.getppid())
     ranks = join()
     try:
-        _serve(mailbox, ranks)
+        with mailbox.alive(ranks.rank):
+            _serve(mailbox, ranks)
     except PolyEpoError as error:
         fault = {"what": error.what, "where": error.where, "value": error.value, "remedy": error.remedy}
         mailbox.report(ranks.rank, fault)

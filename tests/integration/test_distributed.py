@@ -17,6 +17,7 @@ import yaml
 from safetensors.torch import load_file
 
 from components.errors import PolyEpoError
+from components.training import launch
 from components.training.distributed import SINGLE
 from components.training.launch import opened
 from components.training.params import TrainingParams
@@ -109,6 +110,16 @@ def test_two_processes_make_the_update_of_one(place: Path, pair: tuple[dict[str,
     assert len(list((place / "by2/state").glob("*.safetensors"))) == 2
 
 
+def test_two_processes_with_activation_checkpointing_make_the_same_update(
+    place: Path, pair: tuple[dict[str, float], dict[str, float]]
+) -> None:
+    metrics = updated(place, place / "checkpointed", parameters(processes=2, gradient_checkpointing=True))
+    assert metrics == pytest.approx(pair[0], rel=1e-5)
+    assert distance(moments(place / "by1/state"), moments(place / "checkpointed/state")) < 1e-5
+    weights = [load_file(place / by / "policy/model.safetensors") for by in ("by1", "checkpointed")]
+    assert distance(*weights) < 1e-5
+
+
 def test_the_state_of_two_is_loaded_by_one_and_by_three(
     place: Path, pair: tuple[dict[str, float], dict[str, float]], tmp_path: Path
 ) -> None:
@@ -137,14 +148,18 @@ def test_a_fault_on_a_rank_reaches_the_session_in_one_line(place: Path, tmp_path
         trainer.load(place / "base", strange)
 
 
+def started_by_a_user(mailbox: Path) -> subprocess.Popen[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "components.training.worker", "--mailbox", str(mailbox)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
 def test_processes_that_a_user_started_are_followed_and_ended(
     place: Path, pair: tuple[dict[str, float], dict[str, float]], tmp_path: Path
 ) -> None:
     mailbox = tmp_path / "out/mailbox"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "components.training.worker", "--mailbox", str(mailbox)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    started = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    started = started_by_a_user(mailbox)
     try:
         metrics = updated(place, tmp_path / "out", parameters(processes=2, launcher="external"))
         assert metrics == pair[1]
@@ -153,6 +168,41 @@ def test_processes_that_a_user_started_are_followed_and_ended(
     finally:
         started.kill()
     assert not (mailbox / "request.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_when_all_processes_that_a_user_started_die_the_run_stops_and_resumes_with_new_ones(
+    place: Path,
+    pair: tuple[dict[str, float], dict[str, float]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scored = place / "one/iterations/000001/scored/scored.parquet"
+    mailbox = tmp_path / "out/mailbox"
+    params = parameters(processes=2, launcher="external")
+    started = started_by_a_user(mailbox)
+    try:
+        with opened(params, max_new_tokens=6, threads=1, mailbox=mailbox) as trainer:
+            trainer.load(place / "base", None)
+            # No process is left to say anything.
+            for process in [*children(started.pid), started.pid]:
+                os.kill(process, signal.SIGKILL)
+            started.communicate()
+            # Dead ones are silent for any time; only the test need not wait for minutes.
+            monkeypatch.setattr(launch, "_SILENT_SECONDS", 1.0)
+            with pytest.raises(PolyEpoError, match="no sign of rank 0, 1") as fault:
+                trainer.update(scored, minibatches=2)
+        assert "\n" not in str(fault.value)
+        assert "run the same command" in str(fault.value)
+    finally:
+        started.kill()
+    monkeypatch.undo()
+    again = started_by_a_user(mailbox)
+    try:
+        assert updated(place, tmp_path / "out", params) == pair[1]
+        again.communicate(timeout=120)
+    finally:
+        again.kill()
 
 
 def children(pid: int) -> Iterator[int]:

@@ -81,15 +81,16 @@ def test_an_architecture_that_cannot_keep_sequences_apart_is_left_as_it_was() ->
     assert model.config._attn_implementation == before
 
 
-@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("long", [40, 400])
+@pytest.mark.parametrize("window", [None, 3, 1000])
 @pytest.mark.parametrize("seed", range(3))
-def test_attention_in_buckets_equals_one_mask_over_the_row(seed: int, window: int | None) -> None:
+def test_attention_in_buckets_equals_one_mask_over_the_row(seed: int, window: int | None, long: int) -> None:
     rng = np.random.default_rng(seed)
     segments, start = [], 0
     for prompt in rng.integers(1, 9, 4):
         segments.append(Segment(start, int(prompt)))
         prefix, start = start, start + int(prompt)
-        for length in rng.integers(0, 40, 3):
+        for length in rng.integers(0, long, 3):
             segments.append(Segment(start, int(length), prefix, int(prompt)))
             start += int(length)
     generator = torch.Generator().manual_seed(seed)
@@ -105,6 +106,15 @@ def test_attention_in_buckets_equals_one_mask_over_the_row(seed: int, window: in
         *(x.transpose(0, 1)[None] for x in (query, key, value)), attn_mask=seen, enable_gqa=True
     )[0].transpose(0, 1)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_long_completions_of_a_prompt_need_no_mask() -> None:
+    segments = [Segment(0, 50), Segment(50, 300, 0, 50), Segment(350, 290, 0, 50)]
+    layout = plan_attention(segments, device=CPU, half=False)
+    assert all(bucket.mask is None for bucket in layout.buckets)  # type: ignore[attr-defined]
+    short = [Segment(0, 50), Segment(50, 30, 0, 50), Segment(80, 29, 0, 50)]
+    layout = plan_attention(short, device=CPU, half=False)
+    assert any(bucket.mask is not None for bucket in layout.buckets)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("packed", [True, False])
