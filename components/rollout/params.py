@@ -27,7 +27,13 @@ class VllmParams(Section):
 
     Attributes:
         urls: servers that run already (``poly-epo rollout-server start``), each with its own copy of the policy; empty:
+<<<<<<< HEAD
             the process that samples starts its own and ends them, or the runner ``docker`` does so for it.
+=======
+            the process that samples starts its own and ends them.
+        router: address of a router before the servers of ``urls``: completions are asked for there, policies go into
+            each server at its own address; null: requests are balanced here.
+>>>>>>> ad4d2f353a5a5169fb2ba38e972196a27933b09f
         servers: how many it starts then, one per GPU.
         allow_remote: also talk to servers beyond loopback.
         dtype: of weights and activations on the server.
@@ -49,6 +55,7 @@ class VllmParams(Section):
     """
 
     urls: list[str] = Field(default_factory=list, exclude=True)
+    router: str | None = Field(default=None, exclude=True)
     servers: int = Field(default=1, ge=1, exclude=True)
     allow_remote: bool = Field(default=False, exclude=True)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -68,7 +75,11 @@ class VllmParams(Section):
 
     @model_validator(mode="after")
     def _check_urls(self) -> VllmParams:
-        for url in self.urls:
+        if self.router is not None and not self.urls:
+            raise ValueError("a router needs urls: the servers behind it, by their own addresses")
+        if self.router is not None and self.weights == "adapter":
+            raise ValueError("a router cannot tell one server's adapters from another's: use weights: files")
+        for url in [*self.urls, *([self.router] if self.router else [])]:
             _check_url(url, self.allow_remote)
             if self.weights == "ipc" and not _is_loopback(str(urlsplit(url).hostname)):
                 raise ValueError(f"{url!r} is not on this machine, whose GPU memory weights: ipc shares")

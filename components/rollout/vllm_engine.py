@@ -31,8 +31,9 @@ from components.rollout.group_store import GroupStore
 from components.rollout.params import RolloutParams, VllmParams
 from components.rollout.vllm_client import Completion, GroupRequest
 from components.rollout.vllm_managed import managed_servers
-from components.rollout.vllm_pool import PoolLimits, sample_groups
+from components.rollout.vllm_pool import PoolLimits, Server, sample_groups
 from components.rollout.vllm_replica import Replica
+from components.rollout.vllm_router import RoutedReplicas
 from components.rollout.vllm_sync import Adapter, Load, Policy, load_from_files
 
 __all__ = ["SamplingStats", "VllmEngine"]
@@ -88,7 +89,7 @@ class VllmEngine:
         self._scratch = state / "rollouts" / owner
         self._store: GroupStore | None = None
         self._loaded: _Loaded | None = None
-        self._replicas: list[Replica] = []
+        self._replicas: list[Server] = []
         self.stats: SamplingStats | None = None
 
     def load_policy(self, directory: Path, version: int) -> None:
@@ -130,7 +131,8 @@ class VllmEngine:
                 replicas = self._servers()
                 synced = -sum(replica.sync_seconds for replica in replicas)
                 for replica in replicas:
-                    held.enter_context(_lease(replica.url, self._state / "leases"))
+                    for url in replica.servers:
+                        held.enter_context(_lease(url, self._state / "leases"))
                     replica.suspect()
                 pool = sample_groups(missing, replicas, loaded.policy, counted, self._limits())
                 repeated, asked_seconds = pool.repeated, pool.client_seconds
@@ -177,13 +179,14 @@ class VllmEngine:
         self._store = GroupStore(self._scratch, key)
         return self._store
 
-    def _servers(self) -> list[Replica]:
+    def _servers(self) -> list[Server]:
         vllm = self._params.vllm
         if not self._replicas:
             limit, load = vllm.outage_limit_seconds, _load(vllm)
             addresses = vllm.addresses()
             if addresses:
-                self._replicas = [Replica(url, outage_limit=limit, load=load) for url in addresses]
+                replicas = [Replica(url, outage_limit=limit, load=load) for url in addresses]
+                self._replicas = [RoutedReplicas(vllm.router.rstrip("/"), replicas)] if vllm.router else [*replicas]
             else:
                 self._replicas = [
                     Replica(server.url, outage_limit=limit, starter=server, load=load)

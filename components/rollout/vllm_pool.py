@@ -14,14 +14,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from components.errors import PolyEpoError
 from components.rollout.http import Connection, Malformed, Refused, Unreachable
 from components.rollout.vllm_client import Completion, GroupRequest, request_group
-from components.rollout.vllm_replica import Lost, Outage, Replica, Ticket
+from components.rollout.vllm_replica import Lost, Outage, Ticket
 from components.rollout.vllm_sync import Policy
 
-__all__ = ["Deliver", "PoolLimits", "sample_groups"]
+__all__ = ["Deliver", "PoolLimits", "Server", "sample_groups"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,24 @@ _END_SECONDS = 5.0
 
 Deliver = Callable[[int, list[Completion]], None]
 """Takes the number of a group and its completions."""
+
+
+class Server(Protocol):
+    """Where groups are asked for: a Replica, or several behind a router (vllm_router). See Replica for what they do."""
+
+    url: str
+
+    @property
+    def servers(self) -> list[str]: ...  # noqa: D102
+
+    @property
+    def sync_seconds(self) -> float: ...  # noqa: D102
+
+    def ready(self, policy: Policy, stopped: Callable[[], bool]) -> Ticket: ...  # noqa: D102
+
+    def confirm(self, connection: Connection, ticket: Ticket) -> None: ...  # noqa: D102
+
+    def suspect(self, ticket: Ticket | None = None) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,7 @@ class PoolStats:
 
 def sample_groups(
     requests: Mapping[int, GroupRequest],
-    replicas: Sequence[Replica],
+    replicas: Sequence[Server],
     policy: Policy,
     deliver: Deliver,
     limits: PoolLimits,
@@ -69,7 +88,7 @@ def sample_groups(
     threads = [
         threading.Thread(target=_serve, args=(work, replica, policy, deliver, limits), daemon=True)
         for replica in replicas
-        for _ in range(_threads(requests.values(), limits.max_in_flight))
+        for _ in range(_threads(requests.values(), limits.max_in_flight * len(replica.servers)))
     ]
     for thread in threads:
         thread.start()
@@ -175,7 +194,7 @@ class _Work:
         self._changed.notify_all()
 
 
-def _serve(work: _Work, replica: Replica, policy: Policy, deliver: Deliver, limits: PoolLimits) -> None:
+def _serve(work: _Work, replica: Server, policy: Policy, deliver: Deliver, limits: PoolLimits) -> None:
     """One thread: take a group, ask ``replica`` for it, deliver it; until nothing is left or the server is given up."""
     connection = Connection(replica.url, timeout=limits.request_limit_seconds)
     begin = time.thread_time()
@@ -198,7 +217,7 @@ def _serve(work: _Work, replica: Replica, policy: Policy, deliver: Deliver, limi
         work.stats.client_seconds += time.thread_time() - begin
 
 
-def _ask(work: _Work, replica: Replica, connection: Connection, ticket: Ticket, number: int, deliver: Deliver) -> None:
+def _ask(work: _Work, replica: Server, connection: Connection, ticket: Ticket, number: int, deliver: Deliver) -> None:
     """Ask for one group: delivered, or put back."""
     request = work.requests[number]
     length = len(request.prompt_ids) + request.max_new_tokens
@@ -228,7 +247,7 @@ def _ask(work: _Work, replica: Replica, connection: Connection, ticket: Ticket, 
             work.done()
 
 
-def _judge(work: _Work, replica: Replica, ticket: Ticket, number: int, error: Refused | Malformed) -> None:
+def _judge(work: _Work, replica: Server, ticket: Ticket, number: int, error: Refused | Malformed) -> None:
     """What a bad answer means: the request's fault ends the sampling, the server's is given some attempts."""
     if isinstance(error, Refused) and error.status == 404 and ticket.facts.model == ticket.label:
         log.info("group %d is asked for again: the server lost its adapter", number)

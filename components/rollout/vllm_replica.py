@@ -84,6 +84,11 @@ class Replica:
         self._suspected = False
         self._puts_in_vain = 0
 
+    @property
+    def servers(self) -> list[str]:
+        """Addresses of the servers behind it: its own."""
+        return [self.url]
+
     def ready(self, policy: Policy, stopped: Callable[[], bool]) -> Ticket:
         """Return when the server holds ``policy``; blocks while it is being mended.
 

@@ -139,7 +139,7 @@ def test_an_endpoint_that_refuses_ahead_is_left_alone_until_the_batch_is_whole(
     clusterer = JudgeClusterer(judge.params(tmp_path, concurrency=1), first_pause=0.001)
     for number in range(5):
         clusterer.begin(group(name=f"p{number}").problem, TEXTS)
-    assert [future.exception(30) for future in list(clusterer._begun)] == [None] * 5
+    assert {future.exception(30) for future in list(clusterer._begun)} == {None}
     assert len(judge.bodies) == 1
     with pytest.raises(PolyEpoError, match="asks for a key"):
         clusterer.cluster([group()])
