@@ -58,8 +58,8 @@ repro: setup ## run the same stages with DVC alone, without any server
 test: setup ## run all tests that need no servers
 	@pytest -n auto --maxprocesses 4 --dist loadfile -m "not services" $(ARGS)
 
-services: setup ## serve Prefect with its schedule and a worker on loopback until Ctrl-C
-	@poly-epo serve $(ARGS)
+services: setup ## serve Prefect with its schedule and a worker on loopback until Ctrl-C; TEAM=DIR: all of the team's stack
+	@$(if $(TEAM),$(BIN)/python -m tests.services $(TEAM),poly-epo serve $(ARGS))
 
 test-services: setup ## run the tests that need servers or a browser
 	@$(BIN)/python -m pip install --quiet --no-deps -r tests/browser/requirements.txt

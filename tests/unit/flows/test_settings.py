@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from components.errors import PolyEpoError
-from flows.settings import FlowSettings, prefect_client_env, prefect_server_env
+from flows.settings import HEARTBEAT_SECONDS, FlowSettings, prefect_client_env, prefect_server_env
 
 
 def test_defaults() -> None:
@@ -36,3 +37,12 @@ def test_telemetry_is_off_and_state_stays_in_the_project() -> None:
     for environment in (prefect_server_env(Path("/p"), 1), prefect_client_env(Path("/p"), "http://127.0.0.1:1/api")):
         assert environment["DO_NOT_TRACK"] == "1"
         assert environment["PREFECT_HOME"] == "/p/.poly-epo/prefect"
+
+
+def test_every_deployment_gives_signs_of_life_whatever_its_worker_was_told() -> None:
+    declared = yaml.safe_load((Path(__file__).parents[3] / "prefect.yaml").read_text())
+    client = prefect_client_env(Path(), "http://127.0.0.1/api")
+    for deployment in declared["deployments"]:
+        env = deployment["work_pool"]["job_variables"]["env"]
+        assert env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_SECONDS)
+        assert env.items() <= client.items()
