@@ -27,13 +27,9 @@ class VllmParams(Section):
 
     Attributes:
         urls: servers that run already (``poly-epo rollout-server start``), each with its own copy of the policy; empty:
-<<<<<<< HEAD
             the process that samples starts its own and ends them, or the runner ``docker`` does so for it.
-=======
-            the process that samples starts its own and ends them.
         router: address of a router before the servers of ``urls``: completions are asked for there, policies go into
             each server at its own address; null: requests are balanced here.
->>>>>>> ad4d2f353a5a5169fb2ba38e972196a27933b09f
         servers: how many it starts then, one per GPU.
         allow_remote: also talk to servers beyond loopback.
         dtype: of weights and activations on the server.
