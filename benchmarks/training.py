@@ -155,11 +155,11 @@ def print_head(model: str, mix: list[int], shared: Job, options: argparse.Namesp
 
 
 def print_fit(model: str, shared: Job, options: argparse.Namespace) -> None:
-    """Peaks at growing lengths, and where a line through the two longest reaches the limit."""
+    """Peaks of a second step (moments exist) at growing lengths; where a line through the last two meets the limit."""
     alone = shared | {"micro": 2, "group": 2}
     peaks: dict[str, list[float]] = {"TRL": [], "here": []}
     for length in options.fit:
-        work = job(model, completions=[length, 2], repeats=0, what="step", checkpointing=True, **alone)
+        work = job(model, completions=[length, 2], repeats=1, what="step", checkpointing=True, **alone)
         peer, own = both(work, options)
         share(f"peak with a completion of {length} tokens, checkpointing on", peer["peak"], own["peak"])
         peaks["TRL"].append(peer["peak"])

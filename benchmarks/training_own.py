@@ -103,7 +103,7 @@ def end(work: Job) -> Job:
     trainer = trainer_of(work, work["micro_batch"] * work["max_length"] + len(work["prompt_ids"][0]))
     engine = TransformersEngine(max_new_tokens=work["max_length"], batch_size=count, device="cpu")
     engine.load_policy(Path(work["model"]), 0)
-    scoring = ScoringParams(verifier="benchmarks.training_reward:even_length")
+    scoring = ScoringParams(verifier="benchmarks.training_reward:remainder")
     steps = []
     with Scorer(scoring, {"name": "grpo"}) as scorer, tempfile.TemporaryDirectory() as directory:
         for number in range(work["repeats"] + 1):
