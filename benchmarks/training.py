@@ -155,11 +155,11 @@ def print_head(model: str, mix: list[int], shared: Job, options: argparse.Namesp
 
 
 def print_fit(model: str, shared: Job, options: argparse.Namespace) -> None:
-    """Peaks at growing lengths, and where a line through the two longest reaches the limit."""
+    """Peaks of a second step (moments exist) at growing lengths; where a line through the last two meets the limit."""
     alone = shared | {"micro": 2, "group": 2}
     peaks: dict[str, list[float]] = {"TRL": [], "here": []}
     for length in options.fit:
-        work = job(model, completions=[length, 2], repeats=0, what="step", checkpointing=True, **alone)
+        work = job(model, completions=[length, 2], repeats=1, what="step", checkpointing=True, **alone)
         peer, own = both(work, options)
         share(f"peak with a completion of {length} tokens, checkpointing on", peer["peak"], own["peak"])
         peaks["TRL"].append(peer["peak"])
@@ -176,12 +176,13 @@ def fitting(measured: list[int], peaks: list[float], limit: float) -> float:
 
 
 def print_end(model: str, shared: Job, options: argparse.Namespace) -> None:
-    work = job(model, completions=[options.max_length] * options.completions, repeats=options.repeats, **shared)
+    work = job(model, completions=[options.end_length] * options.completions, repeats=options.repeats, **shared)
     peer, own = both(questions(work, options.completions) | {"what": "end"}, options)
     medians = [
         statistics.median(1000 * step["wall"] / step["tokens"] for step in side["steps"]) for side in (peer, own)
     ]
-    faster("sample, score, update: per 1,000 sampled tokens", *medians)
+    name = f"sample, score, update: per 1,000 sampled tokens, at most {options.end_length} a completion"
+    faster(name, *medians)
     for side, steps in (("TRL", peer["steps"]), ("here", own["steps"])):
         for step in steps:
             parts = ", ".join(f"{name} {value:.2f}" for name, value in step.items())
@@ -199,10 +200,10 @@ def report(options: argparse.Namespace, model: str) -> None:
     print("| | TRL 1.16.0 | here | ratio |\n|---|---:|---:|---:|", flush=True)
     if "head" in options.parts:
         print_head(model, mix, shared, options)
-    if "step" in options.parts:
-        print_steps(model, mix, shared, options)
     if "end" in options.parts and options.model != "random":
         print_end(model, shared, options)
+    if "step" in options.parts:
+        print_steps(model, mix, shared, options)
     if "fit" in options.parts:
         print_fit(model, shared, options)
 
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=4)
     parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
     parser.add_argument("--max-length", type=int, default=256, help="longest completion, tokens")
+    parser.add_argument("--end-length", type=int, default=64, help="longest completion where they are sampled")
     parser.add_argument("--micro-batch", type=int, default=4, help="completions of TRL's micro-batch")
     parser.add_argument("--repeats", type=int, default=3)
     parts = ["head", "step", "end", "fit"]

@@ -100,10 +100,10 @@ def head(work: Job) -> Job:
 def end(work: Job) -> Job:
     count, group = len(work["prompts"]), work["group_size"]
     problems = [Problem(str(row), text, "", "", "train", "{}") for row, text in enumerate(work["prompts"][::group])]
-    trainer = trainer_of(work, work["micro_batch"] * work["max_length"])
+    trainer = trainer_of(work, work["micro_batch"] * work["max_length"] + len(work["prompt_ids"][0]))
     engine = TransformersEngine(max_new_tokens=work["max_length"], batch_size=count, device="cpu")
     engine.load_policy(Path(work["model"]), 0)
-    scoring = ScoringParams(verifier="benchmarks.training_reward:even_length")
+    scoring = ScoringParams(verifier="benchmarks.training_reward:remainder")
     steps = []
     with Scorer(scoring, {"name": "grpo"}) as scorer, tempfile.TemporaryDirectory() as directory:
         for number in range(work["repeats"] + 1):

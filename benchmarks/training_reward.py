@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 
-def even_length(problem: Any, completion: str) -> float:
-    """A coin on the text, so that whatever is sampled gives a signal."""
-    return float(len(completion) % 2 == 0)
+def remainder(problem: Any, completion: str) -> float:
+    """In [0, 1) and hardly ever the same for two texts, so that whatever is sampled gives a signal."""
+    return len(completion) % 97 / 97

@@ -33,10 +33,10 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def even_length(completions: list, **_: object) -> list[float]:
+def remainder(completions: list, **_: object) -> list[float]:
     """As in benchmarks/training_reward.py."""
     texts = [one if isinstance(one, str) else one[0]["content"] for one in completions]
-    return [float(len(text) % 2 == 0) for text in texts]
+    return [len(text) % 97 / 97 for text in texts]
 
 
 class Timer(TrainerCallback):
@@ -122,7 +122,7 @@ def make(job: dict, output: str, timer: Timer, kind: type[GRPOTrainer] = Given) 
     trainer = kind(
         model=model,
         args=options,
-        reward_funcs=even_length,
+        reward_funcs=remainder,
         train_dataset=Dataset.from_dict({"prompt": own}),
         processing_class=tokenizer,
         callbacks=[timer],

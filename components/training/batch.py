@@ -13,7 +13,10 @@ import pyarrow as pa
 from components.errors import PolyEpoError
 from components.records import FinishReason
 
-__all__ = ["ScoredBatch", "batch_from_table"]
+__all__ = ["ScoredBatch", "batch_from_table", "check_tokens"]
+
+_REMEDY = "the rollouts of this iteration are damaged: remove its directory and run again"
+_ROUNDING = 1e-3  # nats by which a sampler's log-probability of a sure token may exceed 0
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,11 @@ def batch_from_table(table: pa.Table, *, where: str) -> ScoredBatch:
     """Check a SCORED_ROLLOUT table and take from it what an update needs.
 
     Raises:
-        PolyEpoError: a completion is empty, its log-probabilities do not fit its tokens, or a value is not finite;
-            the message names the problem and the sample.
+        PolyEpoError: there are no rows, a prompt or completion is empty, log-probabilities do not fit the tokens or
+            are none (above 0), or a value is not finite; the message names the problem and the sample.
     """
+    if not len(table):
+        raise PolyEpoError("no completions to train on", where=where, remedy=_REMEDY)
     problem_ids: list[str] = table["problem_id"].to_pylist()
     prompt_ids = [row.tolist() for row in _split(table["prompt_ids"])]
     completion_ids = [row.tolist() for row in _split(table["completion_ids"])]
@@ -80,12 +85,12 @@ def batch_from_table(table: pa.Table, *, where: str) -> ScoredBatch:
     samples: list[int] = table["sample_index"].to_pylist()
     truncated = np.array([reason == FinishReason.LENGTH for reason in table["finish_reason"].to_pylist()], dtype=bool)
     for row, (ids, values) in enumerate(zip(completion_ids, logprobs, strict=True)):
-        fault = _fault(ids, values, float(advantages[row]))
+        fault = _fault(prompt_ids[row], ids, values, float(advantages[row]))
         if fault:
             raise PolyEpoError(
                 fault,
                 where=f"{where}, problem {problem_ids[row]!r}, sample {samples[row]}",
-                remedy="the rollouts of this iteration are damaged: remove its directory and run again",
+                remedy=_REMEDY,
             )
     return ScoredBatch(
         problem_ids,
@@ -98,6 +103,24 @@ def batch_from_table(table: pa.Table, *, where: str) -> ScoredBatch:
     )
 
 
+def check_tokens(batch: ScoredBatch, *, vocabulary: int) -> None:
+    """Refuse token ids that the model has no embedding for: a GPU would end the process, not say what is wrong.
+
+    Raises:
+        PolyEpoError: naming the first such completion.
+    """
+    for row, (prompt, completion) in enumerate(zip(batch.prompt_ids, batch.completion_ids, strict=True)):
+        for ids in (prompt, completion):
+            if min(ids) < 0 or max(ids) >= vocabulary:
+                strange = next(token for token in ids if not 0 <= token < vocabulary)
+                raise PolyEpoError(
+                    f"a token id outside the model's vocabulary of {vocabulary}",
+                    where=f"problem {batch.problem_ids[row]!r}, sample {batch.sample_index[row]}",
+                    value=strange,
+                    remedy=f"rollouts and policy do not belong together; {_REMEDY}",
+                )
+
+
 def _split(column: pa.ChunkedArray) -> list[npt.NDArray[np.generic]]:
     """The rows of a list column as arrays, without a Python object per value."""
     array = column.combine_chunks()
@@ -106,13 +129,15 @@ def _split(column: pa.ChunkedArray) -> list[npt.NDArray[np.generic]]:
     return [values[begin:end] for begin, end in pairwise(offsets)]
 
 
-def _fault(ids: Sequence[int], logprobs: npt.NDArray[np.float32], advantage: float) -> str:
-    if not ids:
-        return "empty completion"
+def _fault(prompt: Sequence[int], ids: Sequence[int], logprobs: npt.NDArray[np.float32], advantage: float) -> str:
+    if not prompt or not ids:
+        return f"empty {'completion' if prompt else 'prompt'}"
     if len(ids) != len(logprobs):
         return f"{len(logprobs)} log-probabilities for {len(ids)} completion tokens"
     if not np.isfinite(logprobs).all():
         return "a log-probability is not finite"
+    if logprobs.max() > _ROUNDING:
+        return f"a log-probability is above 0 ({logprobs.max():g})"
     if not np.isfinite(advantage):
         return "the advantage is not finite"
     return ""

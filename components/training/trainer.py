@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from components.policy.completions import CompletionBatch, completion_batch
 from components.policy.load import load_model, load_tokenizer, save_policy
-from components.training.batch import ScoredBatch
+from components.training.batch import ScoredBatch, check_tokens
 from components.training.distributed import SINGLE, Forward, Ranks, as_tensor, divided, gathered, release
 from components.training.forward import (
     TokenStatistics,
@@ -119,9 +119,10 @@ class Trainer:
         not finite), with a KL term reference_kl (nats/token). Those per token are over the tokens trained on.
 
         Raises:
-            PolyEpoError: too many steps in a row are not finite, or there is not enough memory; the model's weights are
-                then to be thrown away.
+            PolyEpoError: a token is none of the model's, too many steps in a row are not finite, or there is not enough
+                memory; the model's weights are then to be thrown away.
         """
+        check_tokens(batch, vocabulary=int(self._model.config.vocab_size))
         parts = list(batch.minibatches(minibatches))
         trained = [part.select(trained_rows(part, self._params)) for part in parts]
         sums = StepSums()

@@ -60,12 +60,19 @@ def test_a_group_is_never_divided_between_minibatches(count: int) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"prompt_ids": []}, "empty prompt"),
         ({"completion_ids": [], "rollout_logprobs": []}, "empty completion"),
         ({"completion_ids": [1]}, "4 log-probabilities for 1 completion tokens"),
         ({"rollout_logprobs": [0.0, float("nan"), 0.0, 0.0]}, "a log-probability is not finite"),
+        ({"rollout_logprobs": [0.0, -1.0, 0.5, 0.0]}, r"a log-probability is above 0 \(0.5\)"),
         ({"marginal_advantage": float("inf")}, "the advantage is not finite"),
     ],
 )
 def test_a_damaged_row_is_named(changed: dict[str, object], message: str) -> None:
     with pytest.raises(PolyEpoError, match=f"^scored.parquet, problem 'p1', sample 1: {message}"):
         batch_from_table(table(**changed), where="scored.parquet")
+
+
+def test_a_batch_without_rows_is_refused() -> None:
+    with pytest.raises(PolyEpoError, match=r"^scored.parquet: no completions to train on"):
+        batch_from_table(table().slice(0, 0), where="scored.parquet")

@@ -204,6 +204,16 @@ def test_a_gradient_that_is_not_finite_is_an_error_before_the_weights_change(
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize("token", [-1, 10**6])
+def test_a_token_that_the_model_does_not_have_is_named_with_its_completion(
+    tiny_policy: Path, batch: ScoredBatch, token: int
+) -> None:
+    strange = [list(ids) for ids in batch.completion_ids]
+    strange[5][-1] = token
+    with pytest.raises(PolyEpoError, match=rf"^problem 'p1', sample 1: a token id outside.*got {token}"):
+        trainer(tiny_policy).update(replace(batch, completion_ids=strange), minibatches=1)
+
+
 def test_a_state_of_another_model_is_refused(tiny_policy: Path, batch: ScoredBatch, tmp_path: Path) -> None:
     from tests.tiny import publish_policy
 
