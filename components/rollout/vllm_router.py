@@ -1,8 +1,8 @@
 """Several servers behind one address: a router spreads the requests, the control routes are each server's own.
 
-A router (vllm-router, or any proxy that balances) passes on completions. It cannot put a policy into every server nor say
-what each holds, so that goes past it, to the servers' own addresses: a group of completions counts when *every* server
-held its policy from before the request until after it, whichever of them answered.
+A router (vllm-router, or any proxy that balances) passes on completions. It cannot put a policy into every server nor
+say what each holds, so that goes past it, to the servers' own addresses: a group of completions counts when *every*
+server held its policy from before the request until after it, whichever of them answered.
 """
 
 from __future__ import annotations
