@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.faults import FAULTS, ON_VLLM, small_disk
+from tests.chaos.faults import FAULTS, ON_VLLM, NothingToStrike, small_disk
 from tests.chaos.world import ITERATIONS, Project, World, world
 
 RUN_SECONDS = 900
@@ -90,8 +90,12 @@ def _try(made: World, reference: Reference, name: str, row: Row, draw: random.Ra
                 row.skipped = str(error)
                 return
         project = made.project(f"chaos-{key}", root, vllm=reference.vllm)
+        try:
+            attempts = _struck(made, project, name, reference.found + after, delay, outage)
+        except NothingToStrike:
+            print(f"{name}: after {after} published + {delay:.2f} s: nothing to strike any more, no try", flush=True)
+            return
         row.tried += 1
-        attempts = _struck(made, project, name, reference.found + after, delay, outage)
         faults = _compare(project, reference) if attempts else ["it does not run any more"]
     shutil.rmtree(root, ignore_errors=True)
     if faults:
