@@ -16,7 +16,16 @@ from tests.chaos.world import Project, World
 from tests.services.process import Server
 
 Fault = Callable[[World, Project, "subprocess.Popen[bytes]", float], None]
-"""Strike, and mend before returning; the last argument is how long a network stays cut, seconds."""
+"""Strike, and mend before returning; the last argument is how long a network stays cut, seconds.
+
+Raises:
+    NothingToStrike: the run ended and what was to be struck had not come (again).
+"""
+
+
+class NothingToStrike(Exception):  # noqa: N818
+    """No fault happened: this is no try."""
+
 
 _DOWN_SECONDS = 3.0  # until a supervisor has a killed server started again
 
@@ -123,6 +132,7 @@ def _kill_below(run: subprocess.Popen[bytes], module: str) -> None:
                     process.kill()
                     return
         time.sleep(0.01)
+    raise NothingToStrike
 
 
 def _restarted(server: Server) -> None:

@@ -31,6 +31,9 @@ improve: {arms: [poly_epo]}
 """Overlay of projects whose rollouts come from vLLM servers of the run's own: one arm, heads that vLLM computes."""
 
 
+_VLLM_ENVIRONMENT = {"POLY_EPO_VLLM_ENV": str(ROOT / ".vllm")}
+
+
 @dataclass
 class World:
     """What every try shares."""
@@ -39,7 +42,8 @@ class World:
     stack: Stack
     mlflow: Proxy
     s3: Proxy
-    template: Path = field(init=False)
+    templates: dict[bool, Path] = field(default_factory=dict)
+    """Projects that tries are copies of, without and with vLLM."""
 
     def environment(self) -> dict[str, str]:
         """The stack's, by way of the proxies."""
@@ -56,11 +60,11 @@ class World:
             root: an empty or absent directory.
             vllm: rollouts come from vLLM servers (the environment `.vllm` of this checkout).
         """
-        shutil.copytree(self.template, root, dirs_exist_ok=True)
-        values = {"tracking": {"experiment": name}, "registry": {"model": name}}
-        set_values(values | (yaml.safe_load(VLLM) if vllm else {}), root / "params.yaml")
-        environment = self.environment() | {"POLY_EPO_VLLM_ENV": str(ROOT / ".vllm")}
-        checkout = Checkout(root, extra=environment)
+        if vllm not in self.templates:
+            self.templates[vllm] = _template(self.directory / f"template-{vllm}", vllm)
+        shutil.copytree(self.templates[vllm], root, dirs_exist_ok=True)
+        set_values({"tracking": {"experiment": name}, "registry": {"model": name}}, root / "params.yaml")
+        checkout = Checkout(root, extra=self.environment() | _VLLM_ENVIRONMENT)
         checkout.run("dvc", "remote", "add", "-d", "team", f"s3://dvc-remote/{name}")
         return Project(name, checkout, self.stack, ("poly_epo",) if vllm else ("grpo", "poly_epo"))
 
@@ -139,19 +143,19 @@ def world(directory: Path) -> Iterator[World]:
     with ExitStack() as ending:
         stack = ending.enter_context(running(directory / "servers"))
         proxies = [ending.enter_context(Proxy(port)) for port in (stack.mlflow.port, stack.s3.port)]
-        made = World(directory, stack, *proxies)
-        made.template = _template(directory / "template")
-        yield made
+        yield World(directory, stack, *proxies)
 
 
-def _template(root: Path) -> Path:
+def _template(root: Path, vllm: bool) -> Path:
     """The project as it is committed, small, with everything done that comes before the arms' loops."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(root)], check=True)
-    checkout = Checkout(root)
+    checkout = Checkout(root, extra=_VLLM_ENVIRONMENT)
     (root / "dvc.lock").unlink(missing_ok=True)
     (root / "profiles" / "smallest.yaml").write_text(PROFILE)
     for profile in ("quick", "smallest"):
         checkout.run("poly-epo", "profile", "apply", profile)
     set_values({"improve": {"iterations": ITERATIONS}}, root / "params.yaml")
+    if vllm:
+        set_values(yaml.safe_load(VLLM), root / "params.yaml")
     checkout.run("dvc", "repro", "evaluate_base")
     return root

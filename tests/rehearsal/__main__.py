@@ -37,6 +37,7 @@ from tests.services.process import free_ports
 
 STACK = "poly-epo-rehearsal"
 RETRAIN_SECONDS = 1500
+PULLED = ("workspace/data", "workspace/improve/grpo", "workspace/improve/poly_epo")
 
 
 class Wrong(Exception):  # noqa: N818
@@ -188,7 +189,7 @@ def _restored(stack: Stack, directory: Path) -> None:
     """A backup replaces what was lost."""
     _end_schedule(stack.api())
     before = _held(stack)
-    data = {name: files_below(stack.root / name) for name in ("workspace/data", "workspace/improve")}
+    data = {name: files_below(stack.root / name) for name in PULLED}
     with timed("a backup"):
         stack.call("backup", str(directory / "backup"))
     stack.call("down", "--volumes")
@@ -198,7 +199,8 @@ def _restored(stack: Stack, directory: Path) -> None:
         stack.call("restore", str(directory / "backup"))
     after = _held(stack)
     for name, value in before.items():
-        expect(after[name] == value, f"{name} are back")
+        # The schedule works again: there may be a new run already.
+        expect(value <= after[name] if name == "flow runs" else value == after[name], f"{name} are back")
     commit(stack.checkout(), "retrained")
     elsewhere = directory / "elsewhere"
     subprocess.run(["git", "clone", "-q", str(stack.root), str(elsewhere)], check=True)
@@ -210,13 +212,25 @@ def _restored(stack: Stack, directory: Path) -> None:
     expect(ended["state"]["type"] == "COMPLETED" and _champion(stack) == "2", "the restored stack's worker promotes")
 
 
-def _held(stack: Stack) -> dict[str, object]:
+def _held(stack: Stack) -> dict[str, set[object]]:
     """What the stack holds, in a form that can be compared."""
     return {
-        "versions and aliases": stack.checkout().run("poly-epo", "models", "list").stdout,
-        "flow runs": sorted((run["id"], run["state"]["type"]) for run in stack.api().runs("renew")),
-        "objects": {bucket: _objects(stack, bucket) for bucket in ("mlflow", "dvc-remote")},
+        "versions and aliases": set(_versions(stack)),
+        "flow runs": {(run["id"], run["state"]["type"]) for run in stack.api().runs("renew")},
+        "MLflow's objects": set(_objects(stack, "mlflow")),
+        "DVC's objects": set(_objects(stack, "dvc-remote")),
     }
+
+
+def _versions(stack: Stack) -> list[str]:
+    """The lines of the registry's versions; asked again for a while, for a busy machine's MLflow answers late."""
+    deadline = time.monotonic() + 180
+    while True:
+        done = stack.checkout().run("poly-epo", "models", "list", check=False)
+        if done.returncode == 0:
+            return done.stdout.splitlines()[1:]
+        if time.monotonic() > deadline:
+            raise Wrong(f"the registry does not answer: {done.stderr[-1000:]}")
 
 
 def _objects(stack: Stack, bucket: str) -> list[tuple[str, int]]:
@@ -245,8 +259,7 @@ def _end_schedule(api: PrefectApi) -> None:
 
 
 def _champion(stack: Stack) -> str:
-    lines = stack.checkout().run("poly-epo", "models", "list").stdout.splitlines()
-    return next(line for line in lines if "champion" in line).split()[0]
+    return next(line for line in _versions(stack) if "champion" in line).split()[0]
 
 
 def _docker(*arguments: str) -> str:
