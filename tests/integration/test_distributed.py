@@ -184,13 +184,13 @@ def test_when_all_processes_that_a_user_started_die_the_run_stops_and_resumes_wi
     try:
         with opened(params, max_new_tokens=6, threads=1, mailbox=mailbox) as trainer:
             trainer.load(place / "base", None)
-            # No process is left to say anything.
-            for process in [*children(started.pid), started.pid]:
+            # No process is left to say anything; torchrun goes first, or it would end the ranks in its own way.
+            for process in [started.pid, *children(started.pid)]:
                 os.kill(process, signal.SIGKILL)
             started.communicate()
             # Dead ones are silent for any time; only the test need not wait for minutes.
             monkeypatch.setattr(launch, "_SILENT_SECONDS", 1.0)
-            with pytest.raises(PolyEpoError, match="no sign of rank 0, 1") as fault:
+            with pytest.raises(PolyEpoError, match=r"no sign of rank [01](, 1)? for 1 s") as fault:
                 trainer.update(scored, minibatches=2)
         assert "\n" not in str(fault.value)
         assert "run the same command" in str(fault.value)
