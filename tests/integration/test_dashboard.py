@@ -291,7 +291,7 @@ def test_registry_and_runs_that_only_mlflow_knows(tracked: tuple[TestClient, dic
     assert "poly-epo models rollback" in models
     assert 'href="/models/1"' in models
     version = client.get("/models/1").text
-    assert "# Card &lt;script&gt;" in version
+    assert "<h3>Card &lt;script&gt;" in version
     assert "Poly-EPO · one" in version
     assert client.get("/models/2").status_code == 404
 
