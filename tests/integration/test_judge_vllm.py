@@ -5,7 +5,6 @@ What such clusters are worth: nothing. That every reply can be read, is in range
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pytest
 from components.errors import PolyEpoError
 from components.records import Problem
 from components.rollout.params import VllmParams
-from components.rollout.vllm_environment import find_environment
 from components.rollout.vllm_server import ServerProcess, ServerSettings
 from components.scoring.clusters import Group
 from components.scoring.judge.client import ChatClient, QuestionTooLongError
@@ -68,13 +66,7 @@ def byte_model(directory: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JudgeParams]:
-    try:
-        find_environment()
-    except PolyEpoError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(error.line())
+def judge(vllm_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JudgeParams]:
     directory = tmp_path_factory.mktemp("judge")
     settings = ServerSettings.of(VllmParams(kv_cache_gib=1, arguments=NO_WHITESPACE))
     server = ServerProcess.start(settings, byte_model(directory / "model"), log_file=directory / "server.log")

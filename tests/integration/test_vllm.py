@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,12 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.errors import PolyEpoError
 from components.rollout.engine import get_engine
 from components.rollout.http import Connection
 from components.rollout.params import RolloutParams
 from components.rollout.vllm_engine import VllmEngine
-from components.rollout.vllm_environment import find_environment
 from components.rollout.vllm_managed import ManagedServer, managed_servers, stop_managed_servers
 from components.rollout.vllm_server import end_group
 from tests.tiny import problems, publish_policy
@@ -38,13 +35,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmEngine]:
-    try:
-        find_environment()
-    except PolyEpoError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(error.line())
+def engine(vllm_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmEngine]:
     params = RolloutParams.model_validate(
         {"engine": "vllm", "max_new_tokens": NEW_TOKENS, "vllm": {"kv_cache_gib": 1, "max_in_flight": 64}}
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +10,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from components.errors import PolyEpoError
 from components.manifest import publish
 from components.policy.load import load_model, load_tokenizer, save_policy
 from components.rollout.engine import get_engine
 from components.rollout.http import Connection
 from components.rollout.params import RolloutParams
 from components.rollout.vllm_engine import VllmEngine
-from components.rollout.vllm_environment import find_environment
 from components.rollout.vllm_managed import managed_servers, stop_managed_servers
 from components.rollout.vllm_sync import current_label
 from components.training.lora import add_adapter, export_adapter, merged_weights
@@ -37,13 +34,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[VllmEngine]:
-    try:
-        find_environment()
-    except PolyEpoError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(error.line())
+def engine(vllm_environment: None, tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[VllmEngine]:
     vllm = {"kv_cache_gib": 1, "max_in_flight": 64, "weights": "adapter", "adapter_rank": 8}
     params = RolloutParams.model_validate({"engine": "vllm", "max_new_tokens": 16, "vllm": vllm})
     made = get_engine(params, state=tmp_path_factory.mktemp("state"), owner="arm", base=base)

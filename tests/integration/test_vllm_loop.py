@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.errors import PolyEpoError
 from components.improve.session import Session
 from components.params import merge_overlay, parse_params
 from components.records import ROLLOUT, read_records
 from components.rollout.group_store import GroupStore
 from components.rollout.params import RolloutParams
-from components.rollout.vllm_environment import find_environment
 from components.rollout.vllm_managed import ManagedServer, managed_servers, stop_managed_servers
 from components.rollout.vllm_server import end_group
 from tests.integration.test_vllm import HIDDEN, trainer_logprobs
@@ -29,13 +26,7 @@ ITERATIONS, PROMPTS, GROUP = 3, 4, 8
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    try:
-        find_environment()
-    except PolyEpoError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(error.line())
+def inputs(vllm_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     yield publish_inputs(tmp_path_factory.mktemp("inputs"), hidden_size=HIDDEN)
     stop_managed_servers()
 
