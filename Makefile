@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run images stack stack-down rehearsal repro test services test-services chaos lint clean
+.PHONY: help setup lock run images stack stack-down rehearsal repro test services test-services test-gpu chaos lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,7 @@ repro: setup ## run the same stages with DVC alone, without any server
 	@dvc repro $(ARGS)
 
 test: setup ## run all tests that need no servers
-	@pytest -n auto --maxprocesses 4 --dist loadfile -m "not services" $(ARGS)
+	@pytest -n auto --maxprocesses 4 --dist loadfile -m "not services and not gpu" $(ARGS)
 
 services: setup ## serve Prefect with its schedule and a worker on loopback until Ctrl-C; TEAM=DIR: all of the team's stack
 	@$(if $(TEAM),$(BIN)/python -m tests.services $(TEAM),poly-epo serve $(ARGS))
@@ -64,6 +64,9 @@ services: setup ## serve Prefect with its schedule and a worker on loopback unti
 test-services: setup ## run the tests that need servers or a browser
 	@$(BIN)/python -m pip install --quiet --no-deps -r tests/browser/requirements.txt
 	@pytest -m services $(ARGS)
+
+test-gpu: setup ## run the tests of what only a GPU runs
+	@pytest -m gpu tests/gpu $(ARGS)
 
 chaos: setup ## kill and cut off the parts of real runs at random points; prints what was lost
 	@$(BIN)/python -m tests.chaos $(ARGS)

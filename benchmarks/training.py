@@ -1,19 +1,21 @@
 """Side by side with TRL's GRPOTrainer: time of update and whole step, memory of head and loss, peak, long sequences.
 
     python -m benchmarks.training --model DIR [--peer-python PYTHON] [--threads 2] [--completions 8] [--max-length 256]
+        [--device cuda --dtype bfloat16]
 
 DIR is a model directory with safetensors and tokenizer; `--model random` makes a small random Qwen3 with SmolLM2's
 vocabulary and writes it to a temporary directory. Without --peer-python, TRL 1.16.0 is installed into
 .poly-epo/benchmarks/trl (git-ignored) with the torch and transformers of this environment.
 
 Both sides get the same model in float32, token ids, advantages, group size, number of micro-batches (TRL: equally many
-completions in each; here: tokens shared out equally), activation checkpointing, clipping and AdamW, on the CPU. Every
+completions in each; here: tokens shared out equally), activation checkpointing, clipping and AdamW, on the CPU or one
+GPU; `--dtype bfloat16` is autocast on both sides. Peaks are the process's on a CPU, the allocator's on a GPU. Every
 measurement runs in a child process of its own; the sides take turns. An update step is everything from the first
 forward pass to the new weights; sampling is in neither. `end` samples, scores and updates, each side with its own
 sampler (transformers' generate; components/rollout) and the same reward; here handing the weights to the sampler
 through files is part of it. Completions differ, so that row is per sampled token; it needs a model with a vocabulary of
-words, which the random one is not. See benchmarks/training_trl.py for how TRL is driven. CPU seconds are printed beside
-wall time: on a shared machine they are what can be compared.
+words, which the random one is not. See benchmarks/training_trl.py for how TRL is driven. On a CPU its seconds are
+printed beside wall time: on a shared machine they are what can be compared.
 """
 
 from __future__ import annotations
@@ -104,8 +106,9 @@ def questions(work: Job, completions: int) -> Job:
 def measure(side: str, work: Job, options: argparse.Namespace) -> Job:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "job.json"
-        file.write_text(json.dumps(work))
         own = [sys.executable, "-m", "benchmarks.training_own"]
+        work = work | {"device": options.device, "dtype": options.dtype}
+        file.write_text(json.dumps(work))
         command = own if side == "here" else [str(options.peer_python), str(HERE / "training_trl.py")]
         environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
         done = subprocess.run(
@@ -135,14 +138,15 @@ def share(name: str, peer: float, own: float) -> None:
 
 
 def print_steps(model: str, mix: list[int], shared: Job, options: argparse.Namespace) -> None:
-    for checkpointing in (False, True):
-        name = f"checkpointing {'on' if checkpointing else 'off'}"
+    for switch in options.checkpointing:
+        name, checkpointing = f"checkpointing {switch}", switch == "on"
         work = job(model, completions=mix, repeats=options.repeats, what="step", checkpointing=checkpointing, **shared)
         peer, own = both(work, options)
         faster(f"update step, {name}", *(statistics.median(side["wall"]) for side in (peer, own)))
-        faster(f"update step, {name}, CPU", *(statistics.median(side["cpu"]) for side in (peer, own)))
+        if options.device == "cpu":
+            faster(f"update step, {name}, CPU", *(statistics.median(side["cpu"]) for side in (peer, own)))
         share(
-            f"peak of the process, {name}; weights, gradient, moments {own['held'] / GIB:.2f}",
+            f"peak, {name}; weights, gradient, moments {own['held'] / GIB:.2f}",
             peer["peak"],
             own["peak"],
         )
@@ -196,7 +200,7 @@ def report(options: argparse.Namespace, model: str) -> None:
         f"{options.completions} completions of {min(mix)}-{max(mix)} tokens (mean {statistics.mean(mix):.0f}), ", end=""
     )
     print(f"groups of {options.group}, prompts of {options.prompt}, micro-batches of {options.micro_batch}; ", end="")
-    print(f"fp32, {options.threads} threads, medians of {options.repeats}\n")
+    print(f"{options.device}, {options.dtype}, {options.threads} threads, medians of {options.repeats}\n")
     print("| | TRL 1.16.0 | here | ratio |\n|---|---:|---:|---:|", flush=True)
     if "head" in options.parts:
         print_head(model, mix, shared, options)
@@ -213,6 +217,8 @@ def main() -> None:
     parser.add_argument("--model", default="random", help="model directory, or: random")
     parser.add_argument("--peer-python", type=Path, help="Python of an environment with TRL 1.16.0")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--completions", type=int, default=8)
     parser.add_argument("--group", type=int, default=4)
     parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
@@ -222,6 +228,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parts = ["head", "step", "end", "fit"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--checkpointing", nargs="+", choices=["off", "on"], default=["off", "on"], help="of `step`")
     parser.add_argument("--fit", type=int, nargs="*", default=[1024, 2048, 4096], help="lengths whose peak is measured")
     parser.add_argument("--memory-gib", type=int, default=16, help="for the longest completion that fits")
     options = parser.parse_args()

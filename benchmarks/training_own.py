@@ -31,20 +31,35 @@ from components.training.trainer import Trainer
 Job = dict[str, Any]
 
 
-def peak_bytes() -> int:
+def peak_bytes(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
+def forget_peak(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def now(device: str) -> tuple[float, float]:
+    """Wall and CPU seconds once all that was asked of the device is done."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter(), time.process_time()
 
 
 def trainer_of(work: Job, micro_batch_tokens: int) -> Trainer:
     params = TrainingParams(
-        learning_rate=1e-6, micro_batch_tokens=micro_batch_tokens, gradient_checkpointing=work["checkpointing"]
+        learning_rate=1e-6,
+        micro_batch_tokens=micro_batch_tokens,
+        gradient_checkpointing=work["checkpointing"],
+        dtype=work["dtype"],
     )
-    trainer = Trainer(params, max_new_tokens=work["max_length"], device="cpu")
+    trainer = Trainer(params, max_new_tokens=work["max_length"], device=work["device"])
     trainer.load(Path(work["model"]), None)
     return trainer
 
@@ -69,56 +84,63 @@ def given(work: Job) -> tuple[Trainer, ScoredBatch]:
 
 def step(work: Job) -> Job:
     trainer, batch = given(work)
-    forget_peak()
+    forget_peak(work["device"])
     steps = []
     for _ in range(work["repeats"] + 1):
-        start = time.perf_counter(), time.process_time()
+        start = now(work["device"])
         trainer.update(batch, minibatches=1)
-        steps.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+        end = now(work["device"])
+        steps.append((end[0] - start[0], end[1] - start[1]))
     # The first step warms up; where the job allows no other, it is the one that counts.
     steps = steps[1:] or steps
     held = 16 * sum(parameter.numel() for parameter in trainer._model.parameters())
-    return {"wall": [wall for wall, _ in steps], "cpu": [cpu for _, cpu in steps], "peak": peak_bytes(), "held": held}
+    return {
+        "wall": [wall for wall, _ in steps],
+        "cpu": [cpu for _, cpu in steps],
+        "peak": peak_bytes(work["device"]),
+        "held": held,
+    }
 
 
 def head(work: Job) -> Job:
     """Loss and backward with the decoder's layers replaced by given hidden states, as on TRL's side."""
     trainer, batch = given(work)
     model, inputs = trainer._model, trainer._inputs(batch)
-    hidden = torch.randn(1, inputs.ids_1T.shape[1], model.config.hidden_size, requires_grad=True)
+    size, device = model.config.hidden_size, work["device"]
+    hidden = torch.randn(1, inputs.ids_1T.shape[1], size, device=device, requires_grad=True)
     model.model.forward = lambda *_, **__: BaseModelOutputWithPast(last_hidden_state=hidden)
     # The gradient of the weights exists before: both sides accumulate into it.
     model.get_output_embeddings().weight.grad = torch.zeros_like(model.get_output_embeddings().weight)
-    forget_peak()
-    before = peak_bytes()
+    forget_peak(device)
+    before = peak_bytes(device)
     statistics = trainer._statistics(trainer._forward, inputs)
     others = {"old_V": None, "reference_V": None, "params": trainer._params, "max_length": work["max_length"]}
     loss_of(loss_inputs(batch, batch, statistics, **others), trainer._params).loss.backward()
-    return {"head": peak_bytes() - before}
+    return {"head": peak_bytes(device) - before}
 
 
 def end(work: Job) -> Job:
     count, group = len(work["prompts"]), work["group_size"]
     problems = [Problem(str(row), text, "", "", "train", "{}") for row, text in enumerate(work["prompts"][::group])]
     trainer = trainer_of(work, work["micro_batch"] * work["max_length"] + len(work["prompt_ids"][0]))
-    engine = TransformersEngine(max_new_tokens=work["max_length"], batch_size=count, device="cpu")
+    engine = TransformersEngine(max_new_tokens=work["max_length"], batch_size=count, device=work["device"])
     engine.load_policy(Path(work["model"]), 0)
     scoring = ScoringParams(verifier="benchmarks.training_reward:remainder")
     steps = []
     with Scorer(scoring, {"name": "grpo"}) as scorer, tempfile.TemporaryDirectory() as directory:
         for number in range(work["repeats"] + 1):
-            start = time.perf_counter(), time.process_time()
+            start = now(work["device"])
             rollouts = engine.sample(problems, group_size=group, seed=number)
             sampled = time.perf_counter()
             batch = batch_from_table(scorer.score(rollouts, problems).table, where="benchmark")
             scored = time.perf_counter()
             trainer.update(batch, minibatches=1)
-            updated = time.perf_counter()
+            updated = now(work["device"])[0]
             policy = Path(directory) / str(number)
             policy.mkdir()
             trainer.save_policy(policy)
             engine.load_policy(policy, number + 1)
-            wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+            wall, cpu = (end - begin for begin, end in zip(start, now(work["device"]), strict=True))
             parts = {"sample": sampled - start[0], "score": scored - sampled, "update": updated - scored}
             steps.append({"wall": wall, "cpu": cpu, "tokens": batch.tokens, **parts})
     return {"steps": steps[1:]}

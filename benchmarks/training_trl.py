@@ -24,13 +24,25 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 
-def peak_bytes() -> int:
+def peak_bytes(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
+def forget_peak(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def now(device: str) -> tuple[float, float]:
+    """Wall and CPU seconds once all that was asked of the device is done."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter(), time.process_time()
 
 
 def remainder(completions: list, **_: object) -> list[float]:
@@ -42,14 +54,16 @@ def remainder(completions: list, **_: object) -> list[float]:
 class Timer(TrainerCallback):
     """Wall and CPU seconds of every optimizer step."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
+        self._device = device
         self.steps: list[tuple[float, float]] = []
 
     def on_step_begin(self, *_: object, **__: object) -> None:  # noqa: D102
-        self._start = (time.perf_counter(), time.process_time())
+        self._start = now(self._device)
 
     def on_step_end(self, *_: object, **__: object) -> None:  # noqa: D102
-        self.steps.append((time.perf_counter() - self._start[0], time.process_time() - self._start[1]))
+        end = now(self._device)
+        self.steps.append((end[0] - self._start[0], end[1] - self._start[1]))
 
 
 class Given(GRPOTrainer):
@@ -61,7 +75,7 @@ class Given(GRPOTrainer):
         prompts, completions = self.job["prompt_ids"], self.job["completion_ids"]
         widest, longest = max(map(len, prompts)), max(map(len, completions))
         pad = self.processing_class.pad_token_id
-        return {
+        batch = {
             "prompt_ids": torch.tensor([[pad] * (widest - len(ids)) + ids for ids in prompts]),
             "prompt_mask": torch.tensor([[0] * (widest - len(ids)) + [1] * len(ids) for ids in prompts]),
             "completion_ids": torch.tensor([ids + [pad] * (longest - len(ids)) for ids in completions]),
@@ -69,6 +83,7 @@ class Given(GRPOTrainer):
             "advantages": torch.tensor(self.job["advantages"], dtype=torch.float32),
             "num_items_in_batch": torch.tensor(sum(map(len, completions))),
         }
+        return {name: values.to(self.accelerator.device) for name, values in batch.items()}
 
 
 class Counting(GRPOTrainer):
@@ -93,8 +108,8 @@ def make(job: dict, output: str, timer: Timer, kind: type[GRPOTrainer] = Given) 
         prompts = [[{"role": "user", "content": text}] for text in prompts]
     options = GRPOConfig(
         output_dir=output,
-        use_cpu=True,
-        bf16=False,
+        use_cpu=job["device"] == "cpu",
+        bf16=job["dtype"] == "bfloat16",
         fp16=False,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=count // micro,
@@ -132,19 +147,19 @@ def make(job: dict, output: str, timer: Timer, kind: type[GRPOTrainer] = Given) 
 
 
 def step(job: dict) -> dict:
-    timer = Timer()
+    timer = Timer(job["device"])
     with tempfile.TemporaryDirectory() as output:
         trainer = make(job, output, timer)
-        forget_peak()
+        forget_peak(job["device"])
         trainer.train()
     # The first step warms up; where the job allows no other, it is the one that counts.
     steps = timer.steps[1:] or timer.steps
-    return {"wall": [wall for wall, _ in steps], "cpu": [cpu for _, cpu in steps], "peak": peak_bytes()}
+    return {"wall": [wall for wall, _ in steps], "cpu": [cpu for _, cpu in steps], "peak": peak_bytes(job["device"])}
 
 
 def end(job: dict) -> dict:
     """Whole steps: TRL samples, scores and updates."""
-    timer = Timer()
+    timer = Timer(job["device"])
     with tempfile.TemporaryDirectory() as output:
         trainer = make(job, output, timer, Counting)
         trainer.train()
@@ -157,12 +172,14 @@ def end(job: dict) -> dict:
 def head(job: dict) -> dict:
     """Loss and backward with the decoder's layers replaced by given hidden states: what head and loss need."""
     with tempfile.TemporaryDirectory() as output:
-        trainer = make(job, output, Timer())
+        trainer = make(job, output, Timer(job["device"]))
         inputs = trainer._generate_and_score_completions([])
         rows = inputs["prompt_ids"].shape[0]
         length = inputs["prompt_ids"].shape[1] + inputs["completion_ids"].shape[1]
         model = trainer.model
-        hidden = torch.randn(rows, length, model.config.hidden_size, requires_grad=True)
+        hidden = torch.randn(
+            rows, length, model.config.hidden_size, device=trainer.accelerator.device, requires_grad=True
+        )
         trainer.current_gradient_accumulation_steps = 1
 
         def given(*_: object, **__: object) -> object:
@@ -173,11 +190,12 @@ def head(job: dict) -> dict:
         model.model.forward = given
         # The gradient of the weights exists before: both sides accumulate into it.
         model.get_output_embeddings().weight.grad = torch.zeros_like(model.get_output_embeddings().weight)
-        forget_peak()
-        before = peak_bytes()
+        device = job["device"]
+        forget_peak(device)
+        before = peak_bytes(device)
         start = time.process_time()
         trainer.compute_loss(model, inputs).backward()
-        return {"head": peak_bytes() - before, "cpu": time.process_time() - start}
+        return {"head": peak_bytes(device) - before, "cpu": time.process_time() - start}
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from components.errors import PolyEpoError
 from components.validation import fault_of
 
-__all__ = ["SECTIONS", "Params", "Section", "load_params", "merge_overlay", "parse_params"]
+__all__ = ["SECTIONS", "Params", "Section", "load_params", "merge_overlay", "parse_params", "read_document"]
 
 SECTIONS: dict[str, str] = {
     "data": "components.data.params:DataParams",
@@ -72,8 +72,17 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises:
         PolyEpoError: the file is missing, is not YAML, or any value in it is not allowed.
     """
+    return parse_params(read_document(path), where=str(path))
+
+
+def read_document(path: Path) -> Any:
+    """The values of a params file as they stand in it, unchecked.
+
+    Raises:
+        PolyEpoError: the file is missing or is not YAML.
+    """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  (a SafeLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  (a SafeLoader)
     except FileNotFoundError as error:
         raise PolyEpoError(
             "params file not found", where=str(path), remedy="run from the project's root or pass --params"
@@ -82,7 +91,6 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise PolyEpoError(f"cannot be read: {error.strerror}", where=str(path), remedy="mend the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PolyEpoError(f"not valid YAML: {error}", where=str(path), remedy="mend the line it names") from error
-    return parse_params(document, where=str(path))
 
 
 def parse_params(document: object, *, where: str = "params") -> Params:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -163,6 +164,9 @@ class _VariableLength:
         # Not every build of torch has the kernel: it is imported where it is used.
         from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415
 
+        grouped = query_THD.shape[1] != key_TGD.shape[1]
+        # torch 2.11 takes fewer key-value heads as they are; later releases want to be told.
+        told = {"enable_gqa": grouped} if "enable_gqa" in signature(varlen_attn).parameters else {}
         key, value = (x_TGD if self.keys is None else x_TGD[self.keys] for x_TGD in (key_TGD, value_TGD))
         result = varlen_attn(
             query_THD.to(value.dtype),
@@ -174,7 +178,7 @@ class _VariableLength:
             self.longest_key,
             scale=scale,
             window_size=(-1 if self.window is None else self.window - 1, 0),
-            enable_gqa=query_THD.shape[1] != key.shape[1],
+            **told,
         )
         return cast(Tensor, result)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["chunk_tokens"]
 
 # Logits in one chunk: 64 MiB in float32 on a CPU; a GPU needs more rows at once to be busy.
-_ELEMENTS = {"cpu": 1 << 24, "cuda": 1 << 27}
+_ELEMENTS = {"cpu": 1 << 24, "cuda": 1 << 25}
 
 
 def chunk_tokens(vocabulary: int, device_type: str) -> int:

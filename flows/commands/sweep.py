@@ -28,18 +28,16 @@ def sweep(
     Everything but seeds, arms and learning rate is taken from params.yaml. The table is written to OUT/table.md and
     OUT/table.json.
     """
-    import yaml  # noqa: PLC0415
-
     from components.evaluation.params import EvaluationParams  # noqa: PLC0415
     from components.manifest import write_json  # noqa: PLC0415
-    from components.params import load_params  # noqa: PLC0415
+    from components.params import load_params, read_document  # noqa: PLC0415
     from flows.sweep import run_sweep  # noqa: PLC0415
     from flows.sweep_report import sweep_document, sweep_markdown  # noqa: PLC0415
 
     file = Path("params.yaml")
     evaluation = load_params(file)[EvaluationParams]
     results = run_sweep(
-        yaml.safe_load(file.read_text(encoding="utf-8")),
+        read_document(file),
         arms=[name.strip() for name in arms.split(",")],
         learning_rates=_numbers(learning_rates, float, "--learning-rates"),
         seeds=_numbers(seeds, int, "--seeds"),

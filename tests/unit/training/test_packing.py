@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from components.training.attention import Segment, plan_attention
+from components.training.attention import Segment, _VariableLength, plan_attention
 from components.training.forward import completion_logprobs, set_packed_attention
 from components.training.packing import pack, plan_micro_batches
 from tests.unit.training.reference import sequence_logprobs
@@ -106,6 +107,58 @@ def test_attention_in_buckets_equals_one_mask_over_the_row(seed: int, window: in
         *(x.transpose(0, 1)[None] for x in (query, key, value)), attn_mask=seen, enable_gqa=True
     )[0].transpose(0, 1)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def kernel(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    cu_seq_q: torch.Tensor,
+    cu_seq_k: torch.Tensor,
+    max_q: int,
+    max_k: int,
+    *,
+    scale: float | None = None,
+    window_size: tuple[int, int] = (-1, -1),
+) -> torch.Tensor:
+    """torch 2.11's varlen_attn, one sequence at a time: the last query sees the last key."""
+    outputs = []
+    for (q0, q1), (k0, k1) in zip(pairwise(cu_seq_q.tolist()), pairwise(cu_seq_k.tolist()), strict=True):
+        assert q1 - q0 <= max_q
+        assert k1 - k0 <= max_k
+        own = torch.arange(q1 - q0)[:, None] + (k1 - k0) - (q1 - q0)
+        places = torch.arange(k1 - k0)
+        seen = places <= own + window_size[1]
+        if window_size[0] >= 0:
+            seen &= places >= own - window_size[0]
+        row = (query[q0:q1], key[k0:k1], value[k0:k1])
+        outputs.append(
+            torch.nn.functional.scaled_dot_product_attention(
+                *(x.float().transpose(0, 1)[None] for x in row), attn_mask=seen, scale=scale, enable_gqa=True
+            )[0].transpose(0, 1)
+        )
+    return torch.cat(outputs)
+
+
+def later_kernel(*values: Any, enable_gqa: bool = False, **more: Any) -> torch.Tensor:
+    """Later releases refuse fewer key-value heads unless they are told."""
+    assert enable_gqa == (values[0].shape[1] != values[1].shape[1])
+    return kernel(*values, **more)
+
+
+@pytest.mark.parametrize("release", [kernel, later_kernel])
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("heads", [2, 4])
+def test_the_kernel_of_a_gpu_is_given_the_same_attention(
+    monkeypatch: pytest.MonkeyPatch, release: Any, window: int | None, heads: int
+) -> None:
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", release)
+    segments = [Segment(0, 5), Segment(5, 7, 0, 5), Segment(12, 0, 0, 5), Segment(12, 3, 0, 5), Segment(15, 4)]
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(19, count, 8, generator=generator) for count in (4, heads, heads)]
+    layout = _VariableLength.of(segments, CPU, window)
+    expected = plan_attention(segments, device=CPU, half=False, window=window).attend(*inputs, None)
+    torch.testing.assert_close(layout.attend(*inputs, None), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_long_completions_of_a_prompt_need_no_mask() -> None:
