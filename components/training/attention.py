@@ -166,7 +166,7 @@ class _VariableLength:
 
         grouped = query_THD.shape[1] != key_TGD.shape[1]
         # torch 2.11 takes fewer key-value heads as they are; later releases want to be told.
-        told = {"enable_gqa": grouped} if "enable_gqa" in signature(varlen_attn).parameters else {}
+        told: dict[str, Any] = {"enable_gqa": grouped} if "enable_gqa" in signature(varlen_attn).parameters else {}
         key, value = (x_TGD if self.keys is None else x_TGD[self.keys] for x_TGD in (key_TGD, value_TGD))
         result = varlen_attn(
             query_THD.to(value.dtype),
