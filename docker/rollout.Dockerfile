@@ -2,7 +2,7 @@
 # DEVICE=gpu with CUDA. The runner `docker` starts it beside a stage that samples (flows/runners/rollout.py). By hand, for
 # runs whose params.yaml names it, the trainer hands it weights by path, so the project is mounted at its own path:
 #
-#   docker run --detach --restart on-failure --network host --user "$(id -u):$(id -g)" -v "$PWD:$PWD" -w "$PWD" \
+#   docker run --detach --restart on-failure --network host --shm-size 1g --user "$(id -u):$(id -g)" -v "$PWD:$PWD" -w "$PWD" \
 #     --env PORT=8001 poly-epo/rollout --model "$PWD/workspace/base"
 #
 # and params.yaml says rollout: {vllm: {urls: ["http://127.0.0.1:8001"]}}. It serves loopback: its routes for weights

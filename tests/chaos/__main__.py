@@ -101,7 +101,7 @@ def _try(made: World, reference: Reference, name: str, row: Row, draw: random.Ra
             print(f"{name}: after {after} published + {delay:.2f} s: nothing to strike any more, no try", flush=True)
             return
         row.tried += 1
-        faults = _compare(project, reference) if attempts else ["it does not run any more"]
+        faults = _compare(project, reference) if attempts else [f"it does not run any more: {project.last_words()}"]
     shutil.rmtree(root, ignore_errors=True)
     if faults:
         row.lost += [f"after {after} + {delay:.2f} s: {fault}" for fault in faults]

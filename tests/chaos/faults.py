@@ -32,6 +32,8 @@ _DOWN_SECONDS = 3.0  # until a supervisor has a killed server started again
 
 def flow(_world: World, _project: Project, run: subprocess.Popen[bytes], _outage: float) -> None:
     """kill -9 of the flow's process."""
+    if run.poll() is not None:
+        raise NothingToStrike
     os.kill(run.pid, signal.SIGKILL)
 
 

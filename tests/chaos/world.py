@@ -82,6 +82,10 @@ class Project:
         """`poly-epo run` in the background; its output goes to killed.log."""
         return self.checkout.start("poly-epo", "run")
 
+    def last_words(self) -> str:
+        """The last line that a run said."""
+        return (self.checkout.root / "killed.log").read_text(errors="replace").splitlines()[-1]
+
     def published(self) -> int:
         """Directories that the run has published so far."""
         return sum(1 for _ in (self.checkout.root / "workspace").rglob("manifest.json"))
