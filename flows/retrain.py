@@ -17,11 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from prefect import State, Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.states import Completed
@@ -36,6 +34,7 @@ from flows.runners.base import Runner, StageFailed, StageKilled, error_line, get
 from flows.runners.process import Interrupted, ends_children
 from flows.settings import STATE, FlowSettings
 from flows.stages import Begin, Project, StageInfo
+from flows.subflows import create_subflow_run
 from flows.summary import record_run, write_seconds
 from flows.sync import TrackingSync, sync_once
 
@@ -189,28 +188,11 @@ def _argv(stage: StageInfo, command: str) -> list[str]:
     """The command as it is, through the shell; the improvement loop as a subflow that shows every iteration."""
     words = shlex.split(command)
     if words[:3] == ["python", "-m", IMPROVE_MODULE]:
-        return [
-            sys.executable,
-            "-m",
-            "flows.improve",
-            *words[3:],
-            "--flow-run-id",
-            str(_create_subflow_run(stage, words)),
-        ]
+        context = TaskRunContext.get()
+        parent = context.task_run.id if context is not None else None
+        made = create_subflow_run(improve, name=stage.name, parameters={"command": words[3:]}, parent=parent)
+        return [sys.executable, "-m", "flows.improve", *words[3:], "--flow-run-id", str(made)]
     return ["/bin/sh", "-c", command]
-
-
-def _create_subflow_run(stage: StageInfo, words: Sequence[str]) -> UUID:
-    """A flow run of `improve` that Prefect shows below this stage's task; another process will run it."""
-    context = TaskRunContext.get()
-    with get_client(sync_client=True) as client:
-        flow_run = client.create_flow_run(
-            improve,
-            name=stage.name,
-            parameters={"command": list(words[3:])},
-            parent_task_run_id=context.task_run.id if context is not None else None,
-        )
-    return flow_run.id
 
 
 def _stage_env(run: _Run, stage: StageInfo) -> dict[str, str]:
