@@ -176,7 +176,7 @@ def _run_command(run: _Run, stage: StageInfo, command: str) -> None:
     with log.open("a", encoding="utf-8") as file:
         file.write(f"--- flow run {os.environ.get(FLOW_RUN_ID, '')}: {command}\n")
     code = run.runner.run(
-        _argv(stage, command), cwd=stage.directory, env=_stage_env(run, stage), on_line=on_line, log=log
+        _argv(run, stage, command), cwd=stage.directory, env=_stage_env(run, stage), on_line=on_line, log=log
     )
     if code:
         kind = StageKilled if code > 128 else StageFailed
@@ -184,13 +184,16 @@ def _run_command(run: _Run, stage: StageInfo, command: str) -> None:
         raise kind(said, where=f"stage {stage.name}", remedy=f"log: {os.path.relpath(log)}")
 
 
-def _argv(stage: StageInfo, command: str) -> list[str]:
+def _argv(run: _Run, stage: StageInfo, command: str) -> list[str]:
     """The command as it is, through the shell; the improvement loop as a subflow that shows every iteration."""
     words = shlex.split(command)
     if words[:3] == ["python", "-m", IMPROVE_MODULE]:
         context = TaskRunContext.get()
         parent = context.task_run.id if context is not None else None
-        made = create_subflow_run(improve, name=stage.name, parameters={"command": words[3:]}, parent=parent)
+        parameters = {"command": words[3:]}
+        made = create_subflow_run(
+            improve, name=stage.name, parameters=parameters, parent=parent, note=run.reporter.note
+        )
         return [sys.executable, "-m", "flows.improve", *words[3:], "--flow-run-id", str(made)]
     return ["/bin/sh", "-c", command]
 

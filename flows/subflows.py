@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -16,16 +15,19 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 __all__ = ["create_subflow_run"]
 
-log = logging.getLogger(__name__)
-
 _ATTEMPTS = 5
 _WAIT_SECONDS = 1.0
 
 
 def create_subflow_run(
-    subflow: Flow[..., Any], *, name: str, parameters: Mapping[str, Any], parent: UUID | None
+    subflow: Flow[..., Any],
+    *,
+    name: str,
+    parameters: Mapping[str, Any],
+    parent: UUID | None,
+    note: Callable[[str], None],
 ) -> UUID:
-    """Make a flow run of ``subflow`` below the task run ``parent``; its id.
+    """Make a flow run of ``subflow`` below the task run ``parent``; its id. ``note`` is told of a link that is missing.
 
     A server records task runs from events, a moment after they began, and refuses a parent that it has not recorded.
     One that lost its database may never record another until it is started again (seen with Prefect 3.8). So the parent
@@ -45,5 +47,5 @@ def create_subflow_run(
                 if error.response.status_code != HTTPStatus.CONFLICT:
                     raise
                 time.sleep(_WAIT_SECONDS)
-        log.warning("%s: the Prefect server records no task runs; restart it. The run goes on without the link", name)
+        note(f"{name}: the Prefect server records no task runs -> restart it; the run goes on, shown by itself")
         return create().id
