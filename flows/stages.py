@@ -14,6 +14,7 @@ lock is free while it works and independent stages run side by side.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,9 +23,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from dvc.exceptions import DvcException
+from dvc.lock import make_lock
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.rwlock import rwlock
+from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, rwlock
 from dvc.stage import PipelineStage, Stage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.serialize import to_lockfile
@@ -82,6 +84,7 @@ class Project:
             raise PolyEpoError(
                 f"no DVC project: {error}", where=str(root), remedy="run from the project's root, or `dvc init` there"
             ) from error
+        _mend_rwlock(self._repo)
         self._known_before = self._names_in_lockfile()
         self._plan = self._read_plan()
 
@@ -204,3 +207,19 @@ def _info(stage: PipelineStage, upstream: Iterable[Stage]) -> StageInfo:
     commands = stage.cmd if isinstance(stage.cmd, list) else str(stage.cmd).splitlines()
     parents = tuple(sorted(parent.name for parent in upstream if isinstance(parent, PipelineStage)))
     return StageInfo(stage.name, tuple(commands), Path(stage.wdir), parents)
+
+
+def _mend_rwlock(repo: Repo) -> None:
+    """Remove DVC's list of the paths in use where it is no JSON: a disk that was full while it was written cut it off.
+
+    DVC refuses every command then, and nobody's entry can be read any more. Its guard is held: nobody writes it now.
+    """
+    path = Path(repo.tmp_dir) / RWLOCK_FILE
+    hardlink = repo.config["core"].get("hardlink_lock", False)
+    with make_lock(str(path.with_name(RWLOCK_LOCK)), tmp_dir=repo.tmp_dir, hardlink_lock=hardlink, wait=True):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except ValueError:
+            path.unlink()

@@ -55,6 +55,25 @@ def test_same_lock_bytes_as_dvc_repro_in_any_order_of_ending(toy: Path, tmp_path
     assert calls(toy) == before
 
 
+@pytest.mark.parametrize("left", ["", '{"read": {"/somewh'])
+def test_a_list_of_busy_paths_that_a_full_disk_cut_off_is_no_obstacle(toy: Path, left: str) -> None:
+    (toy / ".dvc/tmp").mkdir(exist_ok=True)
+    (toy / ".dvc/tmp/rwlock").write_text(left)
+    project = Project(toy)
+    assert project.begin("data") is Begin.RUN
+    with project.busy("data"):
+        pass
+
+
+def test_a_list_of_busy_paths_that_can_be_read_stays(toy: Path) -> None:
+    project = Project(toy)
+    with project.busy("data"):
+        before = (toy / ".dvc/tmp/rwlock").read_text()
+        Project(toy)
+        assert (toy / ".dvc/tmp/rwlock").read_text() == before
+        assert "poly-epo run data" in before
+
+
 def test_second_pass_finds_everything_up_to_date(toy: Path) -> None:
     order = [stage.name for stage in Project(toy).plan()]
     run_all(Project(toy), order)
