@@ -88,7 +88,8 @@ class Project:
 
     def published(self) -> int:
         """Directories that the run has published so far."""
-        return sum(1 for _ in (self.checkout.root / "workspace").rglob("manifest.json"))
+        # os.walk passes over directories that vanish meanwhile: a temporary one is renamed when it is published.
+        return sum("manifest.json" in names for _, _, names in os.walk(self.checkout.root / "workspace"))
 
     def policies(self) -> dict[str, Mapping[str, bytes]]:
         """The final policies' files."""
